@@ -1,0 +1,1 @@
+"""Train, prove and ship recommenders that adapt to a new user from a handful of ratings."""

@@ -1,0 +1,1 @@
+"""From the files that a user brings to episodes that a method can learn from."""

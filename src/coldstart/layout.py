@@ -1,0 +1,42 @@
+"""Where everything lies, relative to the root of a checkout or a scratch workspace.
+
+Stages write under ``artifacts/`` only; ``data/`` belongs to ``data.dvc``. State that is not a
+result (databases, caches, checkpoints, logs) lies under ``COLDSTART_HOME``, by default
+``.coldstart/`` in the project.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+DATA = Path("data")
+EXPECTATIONS = Path("expectations")
+
+ARTIFACTS = Path("artifacts")
+VALIDATION = ARTIFACTS / "validation.json"
+PREPARED = ARTIFACTS / "prepared"
+BACKBONE = ARTIFACTS / "backbone"
+BASELINES = ARTIFACTS / "baselines"
+MODELS = ARTIFACTS / "models"
+EVALUATION = ARTIFACTS / "evaluation"
+METRICS = ARTIFACTS / "metrics.json"
+PLOTS = ARTIFACTS / "plots"
+REPORT = ARTIFACTS / "report.html"
+LEADERBOARD = ARTIFACTS / "leaderboard.md"
+
+
+def fold_folder(root: Path, fold: int) -> Path:
+    """Folder of one fold: backbones and baselines have one bundle per fold."""
+    return root / f"fold-{fold}"
+
+
+def seed_folder(root: Path, fold: int, seed: int) -> Path:
+    """Folder of one training run: meta-learners have one bundle per fold and seed."""
+    return root / f"fold-{fold}" / f"seed-{seed}"
+
+
+def home() -> Path:
+    """Folder for state that is not a result; from the environment, else ``.coldstart`` here."""
+    return Path(os.environ.get("COLDSTART_HOME") or ".coldstart").absolute()

@@ -1,0 +1,1 @@
+"""What methods are made of: the recommender protocol, backbones, heads and bundles."""
