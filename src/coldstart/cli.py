@@ -39,6 +39,9 @@ def main() -> None:
     try:
         app()
     except ColdstartError as error:
+        if left := os.environ.get("COLDSTART_ERROR_FILE"):  # dvc would swallow the exit code
+            text = json.dumps({"code": error.exit_code, "error": str(error)})
+            Path(left).write_text(text, encoding="utf-8")
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
 
@@ -126,3 +129,98 @@ def report() -> None:
         run()
 
     _stage("report", run)
+
+
+def _override(pairs: list[str] | None) -> dict[str, object]:
+    import yaml
+
+    from coldstart.errors import ParamsError
+
+    overrides = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ParamsError(f"--set {pair}: write KEY=VALUE, for instance data.name=dbook")
+        overrides[key] = yaml.safe_load(value)
+    return overrides
+
+
+Effort = Annotated[str, typer.Option(help="Preset of the run: quick, standard or full.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of params.yaml for this run."),
+]
+
+
+@app.command(rich_help_panel=STACK)
+def work(
+    stage: Annotated[str, typer.Argument(help="A stage of dvc.yaml, or a command to run.")],
+    command: Annotated[
+        bool, typer.Option("--command", help="STAGE is a coldstart command, run on all results.")
+    ] = False,
+    arguments: Annotated[list[str] | None, typer.Argument(help="Arguments of the command.")] = None,
+) -> None:
+    """Run one stage in a scratch workspace: request on standard input, baton on the last line."""
+    from coldstart.workspace import Request, run_command, run_stage
+
+    project = Path(os.environ.get("COLDSTART_PROJECT") or ".").absolute()
+    request = Request.read(sys.stdin.read())
+    if command:
+        baton = run_command([stage, *(arguments or [])], request, project)
+    else:
+        baton = run_stage(stage, request, project)
+    print(json.dumps(baton, sort_keys=True))
+
+
+@app.command(rich_help_panel=STACK)
+def params(
+    effort: Effort = "standard",
+    set_: Overrides = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what each key means.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check; print nothing.")] = False,
+) -> None:
+    """Print the params of a run: params.yaml with a preset and changed keys, all checked."""
+    from coldstart.stack.parameters import check_all, explanation, resolved
+
+    if explain:
+        from rich.console import Console
+
+        Console().print(explanation())
+        return
+    text = resolved(effort, _override(set_))
+    check_all(text)
+    if not check:
+        typer.echo(text, nl=False)
+
+
+@app.command(rich_help_panel=STACK)
+def up() -> None:
+    """Start Airflow and MLflow on this machine and leave them running; prints URLs and the login."""
+    from coldstart.stack.lifecycle import start
+    from coldstart.stack.settings import Settings
+
+    settings = Settings.from_environment()
+    start(settings)
+    typer.echo(settings.welcome())
+
+
+@app.command(rich_help_panel=STACK)
+def down() -> None:
+    """End the stack, and whatever an earlier one left behind."""
+    from coldstart.stack.lifecycle import stop
+    from coldstart.stack.settings import Settings
+
+    ended = stop(Settings.from_environment())
+    typer.echo(f"ended {ended} processes" if ended else "nothing was running")
+
+
+@app.command(rich_help_panel=STACK)
+def run(
+    effort: Effort = "standard",
+    set_: Overrides = None,
+) -> None:
+    """Train, evaluate and promote through Airflow; starts the stack if need be, and follows the run."""
+    from coldstart.stack.journey import journey
+    from coldstart.stack.settings import Settings
+
+    journey(Settings.from_environment(), effort, _override(set_))
