@@ -1,0 +1,128 @@
+"""Meta-learners that adapt a user's copy of network weights by gradient steps.
+
+Legend: B users, S support, Q query, N items, D features, F user features.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TypeVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from coldstart.algorithms.base import MetaLearner, Theta
+from coldstart.algorithms.inner_loop import SGD, Rule, Weights, descend
+from coldstart.algorithms.network import (
+    Items,
+    NetworkParams,
+    correction,
+    initial_weights,
+    prior_prediction,
+    subset,
+)
+from coldstart.data.episodes import Support
+from coldstart.models.backbone import Backbone
+from coldstart.models.heads import Head
+from coldstart.models.recommender import Prediction, State
+
+_CHUNK = 4_000_000
+"""Most hidden units held at once while whole catalogues are scored."""
+
+
+class InnerParams(NetworkParams):
+    """How a user adapts by gradient steps."""
+
+    inner_steps: int = Field(ge=0, le=100, description="Gradient steps on the support.")
+    inner_rate: float = Field(gt=0, le=10, description="Step size on the support.")
+    shrinkage: float = Field(
+        ge=0, description="The support loss is the sum over K ratings over (K + this); 0: their mean."
+    )
+
+
+class OuterParams(InnerParams):
+    """The same, meta-trained."""
+
+    outer_rate: float = Field(gt=0, le=1, description="Step size of the meta-update.")
+
+
+G = TypeVar("G", bound=InnerParams)
+
+
+class GradientLearner(MetaLearner[G]):
+    """Adapts by ``inner_steps`` steps of a rule on the support loss."""
+
+    second_order = False
+    """Whether meta-training differentiates through the inner steps."""
+
+    @classmethod
+    def initial(cls, backbone: Backbone, params: G, head: Head, seed: int) -> Theta:
+        """The network of :mod:`~coldstart.algorithms.network`, which starts as the backbone."""
+        return initial_weights(backbone, params, seed)
+
+    def rule(self) -> Rule:
+        """The inner update; a new one for every loop."""
+        return SGD(self.params.inner_rate)
+
+    def adapt_with(self, theta: Theta, support: Support, *, training: bool) -> State:
+        """Each user's own copy of the adapted weights, and the user's attributes."""
+        users_B1F = support.users_BF.unsqueeze(1)
+        items = self._items(support.items_BS, support.crossfit_B)
+        weight_B = 1.0 / (support.mask_BS.sum(-1) + self.params.shrinkage).clamp(min=1.0)
+        shared = {name: value for name, value in theta.items() if name not in self._adapted}
+
+        def support_loss(weights: Weights) -> Tensor:
+            score_BS = self._score(shared | weights, items, users_B1F)
+            loss_BS = self.head.loss(score_BS, support.targets_BS)
+            return loss_BS.masked_fill(~support.mask_BS, 0.0).sum(-1) * weight_B
+
+        start = {n: theta[n].expand(support.n_users, *theta[n].shape) for n in self._adapted}
+        through = training and self.second_order
+        steps = self.params.inner_steps
+        adapted = descend(support_loss, start, steps, self.rule(), second_order=through)
+        if not training:
+            adapted = {name: value.detach() for name, value in adapted.items()}
+        return adapted | {"users_B1F": users_B1F}
+
+    def score_with(
+        self, theta: Theta, state: State, items_BQ: Tensor, crossfit_B: Tensor
+    ) -> Prediction:
+        """Scores of the network with each user's weights."""
+        items = self._items(items_BQ, crossfit_B)
+        return Prediction(self._score(theta | state, items, state["users_B1F"]))
+
+    def score_catalogue(self, state: State) -> Prediction:
+        """See :meth:`Recommender.score_catalogue`; users in chunks, to bound memory."""
+        table = Items(*(part[:1] for part in self._tables))
+        users = state["users_B1F"].shape[0]
+        rows = max(1, _CHUNK // (self.n_items * self.params.hidden))
+        scores = []
+        with torch.no_grad():
+            for start in range(0, users, rows):
+                part = {name: value[start : start + rows] for name, value in state.items()}
+                scores.append(self._score(self.theta | part, table, part["users_B1F"]))
+            empty = self.backbone.offset_CN.new_zeros(0, self.n_items)
+            return self.predict(Prediction(torch.cat(scores) if scores else empty))
+
+    @cached_property
+    def _adapted(self) -> tuple[str, ...]:
+        return subset(self.params.adapt)
+
+    @cached_property
+    def _tables(self) -> Items:
+        """All cross-fitted tables ``[C, N, ...]``, standardised by the table of new users."""
+        features_CND = self.backbone.features_CND
+        known_MD = features_CND[0, self.backbone.count_CN[0] > 0]
+        mean_D = known_MD.mean(0) if len(known_MD) else torch.zeros_like(features_CND[0, 0])
+        std_D = (features_CND[0] - mean_D).square().mean(0).sqrt()
+        std_D = torch.where(std_D > 1e-6, std_D, torch.ones_like(std_D))
+        return Items(features_CND, (features_CND - mean_D) / std_D, self.backbone.offset_CN)
+
+    def _items(self, items_BI: Tensor, crossfit_B: Tensor) -> Items:
+        table_B1 = crossfit_B.unsqueeze(1)
+        return Items(*(part[table_B1, items_BI] for part in self._tables))
+
+    def _score(self, weights: Weights, items: Items, users_B1F: Tensor) -> Tensor:
+        prior_BI = self.head.score(prior_prediction(weights, items, users_B1F))
+        return prior_BI + correction(weights, items, users_B1F)

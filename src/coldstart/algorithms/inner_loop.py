@@ -1,0 +1,100 @@
+"""The inner loop that all gradient-based meta-learners share.
+
+A user's weights are a dictionary whose tensors have the user as first dimension, so one batched
+forward and one backward pass adapt all users at once; only adapted tensors are differentiated.
+What distinguishes the algorithms is the rule that turns a gradient into a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+Weights = dict[str, Tensor]
+"""Adapted tensors by name, each ``[B, ...]``."""
+
+
+class Rule(Protocol):
+    """Turns gradients into the next weights; may keep state over the steps of one loop."""
+
+    def __call__(self, weights: Weights, gradients: Weights) -> Weights:
+        """One step for all users."""
+        ...
+
+
+class SGD:
+    """``w - rate * g``: the inner update of MAML (Finn et al. 2017, eq. 1)."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def __call__(self, weights: Weights, gradients: Weights) -> Weights:
+        """One step for all users."""
+        return {name: torch.sub(w, gradients[name], alpha=self.rate) for name, w in weights.items()}
+
+
+class Adam:
+    """Adam without momentum (beta1 = 0), the inner update of Reptile (Nichol et al. 2018, 6.1).
+
+    Every user has a second moment of their own. A gradient of exactly zero gives no step.
+    """
+
+    beta2 = 0.999
+    epsilon = 1e-8
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self.steps = 0
+        self.second: Weights = {}
+
+    def __call__(self, weights: Weights, gradients: Weights) -> Weights:
+        """One step for all users."""
+        self.steps += 1
+        correction = 1 - self.beta2**self.steps
+        moved = {}
+        for name, w in weights.items():
+            g = gradients[name]
+            before = self.second.get(name, torch.zeros_like(g))
+            self.second[name] = self.beta2 * before + (1 - self.beta2) * g.square()
+            scale = (self.second[name] / correction).sqrt() + self.epsilon
+            moved[name] = w - self.rate * g / scale
+        return moved
+
+
+def descend(
+    loss_of: Callable[[Weights], Tensor],
+    start: Weights,
+    steps: int,
+    rule: Rule,
+    *,
+    second_order: bool,
+) -> Weights:
+    """Take ``steps`` steps down the loss of each user.
+
+    Args:
+        loss_of: per-user support loss ``[B]`` of weights; row b depends on row b only.
+        start: where every user starts, ``[B, ...]`` each.
+        steps: number of steps, the same for all users.
+        rule: the update.
+        second_order: keep the graph of the gradients, so that the result can be differentiated
+            through the steps. Without it the steps count as constants (first-order MAML), yet
+            the result still depends on ``start``.
+    """
+    weights = start
+    names = list(start)
+    with torch.enable_grad():
+        for _ in range(steps):
+            if second_order:
+                at = weights
+            else:
+                at = {name: w.detach().requires_grad_() for name, w in weights.items()}
+            # users are independent: the gradient of the sum holds each user's own gradient
+            total = loss_of(at).sum()
+            gradients = torch.autograd.grad(
+                total, [at[n] for n in names], create_graph=second_order, materialize_grads=True
+            )
+            weights = rule(weights, dict(zip(names, gradients, strict=True)))
+    return weights

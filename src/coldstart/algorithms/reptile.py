@@ -1,0 +1,59 @@
+"""Reptile (Nichol, Achiam & Schulman 2018): theta <- theta + eps * mean over users (phi - theta).
+
+phi are the weights after the inner steps on all of a training user's ratings: Reptile has no query,
+so support and query are joined. Inner updates are Adam's with beta1 = 0; eps falls linearly from
+``outer_rate`` to 0 (section 6.1). Deviation: a rating's weight follows ``shrinkage`` as in MAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from coldstart.algorithms.base import Theta
+from coldstart.algorithms.gradient import GradientLearner, OuterParams
+from coldstart.algorithms.inner_loop import Adam, Rule
+from coldstart.data.episodes import Episodes
+
+
+class Reptile(GradientLearner[OuterParams]):
+    """Moves theta towards where users' own training leads."""
+
+    kind = "reptile"
+    Params = OuterParams
+
+    def rule(self) -> Rule:
+        """Adam without momentum; the same in meta-training and for a new user."""
+        return Adam(self.params.inner_rate)
+
+    def outer_optimiser(self, values: Iterable[Tensor]) -> torch.optim.Optimizer:
+        """Plain steps: with gradient ``theta - mean phi``, a step of eps is Reptile's update."""
+        return torch.optim.SGD(values, lr=self.outer_rate(1, 1))
+
+    def outer_rate(self, step: int, max_steps: int) -> float:
+        """Eps, linearly from ``outer_rate`` at the first step to 0 after the last."""
+        return self.params.outer_rate * (1 - (step - 1) / max_steps)
+
+    def meta_gradient(self, theta: Theta, episodes: Episodes) -> tuple[Tensor, Theta]:
+        """The joint loss after adapting, and ``theta - mean phi`` (zero where nothing adapts)."""
+        everything = join(episodes)
+        state = self.adapt_with(theta, everything.support, training=False)
+        loss = self.query_loss(theta, episodes, training=False).mean()
+        change = {
+            name: value - state[name].mean(0) if name in state else torch.zeros_like(value)
+            for name, value in theta.items()
+        }
+        return loss, change
+
+
+def join(episodes: Episodes) -> Episodes:
+    """The same tasks with the query appended to the support."""
+    support = episodes.support
+    joined = support._replace(
+        items_BS=torch.cat([support.items_BS, episodes.items_BQ], 1),
+        targets_BS=torch.cat([support.targets_BS, episodes.targets_BQ], 1),
+        mask_BS=torch.cat([support.mask_BS, episodes.mask_BQ], 1),
+    )
+    return episodes._replace(support=joined)
