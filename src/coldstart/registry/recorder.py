@@ -11,10 +11,12 @@ import json
 import os
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from coldstart import layout
+from coldstart.params import read_yaml
 from coldstart.registry import identity, runs, store
 
 
@@ -26,13 +28,21 @@ def main() -> None:
     try:
         _record(json.loads(sys.stdin.readline()))
     except Exception as error:
-        with suppress(OSError):
-            print(" ".join(f"{type(error).__name__}: {error}".split())[:500], flush=True)
+        _complain(" ".join(f"{type(error).__name__}: {error}".split())[:500])
+
+
+def _complain(text: str) -> None:
+    """Tell the stage or, if it did not wait, the log."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        store.home().mkdir(parents=True, exist_ok=True)
+        with (store.home() / "tracking.log").open("a") as log:
+            print(datetime.now(UTC).isoformat(timespec="seconds"), text, file=log)
 
 
 def _record(begin: dict[str, Any]) -> None:
     stage, algorithm = begin["stage"], begin["algorithm"]
-    from coldstart.params import read_yaml
 
     params = read_yaml(layout.PARAMS)
     key = identity.run_key()
@@ -46,7 +56,7 @@ def _record(begin: dict[str, Any]) -> None:
 
     line = sys.stdin.readline()
     outcome = json.loads(line) if line else {"status": "KILLED", "reason": "the process was killed"}
-    metrics = {k: outcome[k] for k in ("seconds", "peak_rss_mb") if k in outcome}
+    metrics: dict[str, float] = {k: outcome[k] for k in ("seconds", "peak_rss_mb") if k in outcome}
     points = _curves(layout.MODELS / algorithm) if algorithm is not None else []
     runs.log(client, run_id, metrics=metrics, points=points)
     reason = outcome.get("reason")
@@ -73,3 +83,4 @@ def _curves(folder: Path) -> list[tuple[str, float, int]]:
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # everything is written; taking mlflow's modules down costs a second

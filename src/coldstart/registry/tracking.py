@@ -2,7 +2,9 @@
 
 Importing mlflow takes seconds. A stage therefore starts a recorder process, which connects while
 the stage works, and tells it the outcome through a pipe. If the stage is killed, the recorder sees
-the pipe end and says so in the run. ``COLDSTART_TRACKING=off`` records nothing.
+the pipe end and says so in the run. A recorder that is not done a second after its stage goes on
+alone and leaves its complaints, if any, in ``COLDSTART_HOME/mlflow/tracking.log``.
+``COLDSTART_TRACKING=off`` records nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 _LOG = logging.getLogger("coldstart.tracking")
-_GRACE = 20.0
-"""Seconds that a finished stage waits for its recorder; one that is connected needs a fraction."""
+_GRACE = 1.0
+"""Seconds that a finished stage waits for its recorder."""
+_LEFT_ALONE: list[subprocess.Popen[str]] = []
 
 
 @contextmanager
@@ -86,9 +89,8 @@ def _finish(recorder: subprocess.Popen[str], outcome: dict[str, Any]) -> None:
     try:
         said, _ = recorder.communicate(timeout=_GRACE)
     except subprocess.TimeoutExpired:
-        recorder.kill()
-        recorder.communicate()
-        said = f"MLflow did not answer within {_GRACE:.0f} s"
+        _LEFT_ALONE.append(recorder)
+        return
     except (OSError, ValueError) as error:
         said = str(error)
     if said.strip():
