@@ -1,0 +1,112 @@
+"""Meta-train one algorithm: a bundle and a training curve for every fold and seed."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import coldstart
+from coldstart import layout
+from coldstart.algorithms import ALGORITHMS, check_params
+from coldstart.data.episodes import EpisodeSampler
+from coldstart.data.prepared import Prepared
+from coldstart.errors import ParamsError
+from coldstart.models.backbone import Backbone
+from coldstart.models.bundle import Bundle
+from coldstart.models.heads import HEADS
+from coldstart.params import Params, load_params
+from coldstart.training.checkpoint import Checkpoints, digest
+from coldstart.training.interrupt import Interrupt, on_sigterm
+from coldstart.training.loop import Row, Trained, Validation, meta_train
+
+HISTORY = "history.csv"
+
+
+def run(algorithm: str) -> None:
+    """Train, resuming what was cut off, and write the bundles under ``artifacts/models``.
+
+    Raises:
+        ParamsError: an unknown algorithm, or a device that this machine has not.
+        TrainingDiverged: see :func:`coldstart.training.loop.meta_train`.
+    """
+    params = load_params()
+    sections = check_params(params.algorithms)
+    if algorithm not in params.meta_train.algorithms:
+        chosen = ", ".join(params.meta_train.algorithms)
+        raise ParamsError(f"meta_train.algorithms: {algorithm!r} is not in it; there are: {chosen}")
+    if params.device == "cuda" and not torch.cuda.is_available():
+        raise ParamsError("device: 'cuda' is not allowed: no CUDA device here; set it to 'cpu'")
+    torch.set_num_threads(params.threads)
+    prepared = Prepared.load()
+    root = layout.home() / "checkpoints" / _key(params, algorithm)
+    with on_sigterm() as interrupt:
+        for fold in params.prepare.folds:
+            for seed in params.meta_train.seeds:
+                checkpoints = Checkpoints(root / f"fold-{fold}-seed-{seed}")
+                trained = _train(
+                    algorithm, sections[algorithm], params, prepared, fold, seed, checkpoints, interrupt
+                )
+                folder = layout.seed_folder(layout.MODELS / algorithm, fold, seed)
+                trained.learner.to("cpu").to_bundle().save(folder)
+                _write_history(trained.history, folder / HISTORY)
+    Checkpoints(root).clear()
+
+
+def _train(
+    algorithm: str,
+    section: Any,
+    params: Params,
+    prepared: Prepared,
+    fold: int,
+    seed: int,
+    checkpoints: Checkpoints,
+    interrupt: Interrupt,
+) -> Trained:
+    backbone = Backbone.from_bundle(Bundle.load(layout.fold_folder(layout.BACKBONE, fold)))
+    learner = ALGORITHMS[algorithm].create(backbone, section, HEADS[params.head], seed)
+    loop = params.meta_train.loop
+    sampler = EpisodeSampler(
+        prepared.history(fold),
+        batch_size=loop.batch_size,
+        query_size=loop.query_size,
+        max_support=loop.max_support,
+        group_U=backbone.group_U,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    episodes = prepared.eval_episodes(fold, "validation").to(params.device)
+    return meta_train(
+        learner.to(params.device),
+        sampler,
+        Validation(episodes, params.prepare.shots),
+        loop,
+        what=f"{algorithm} fold {fold} seed {seed}",
+        checkpoints=checkpoints,
+        interrupt=interrupt,
+        device=params.device,
+    )
+
+
+def _key(params: Params, algorithm: str) -> str:
+    """Digest of all that the result depends on: params, input files and our own code."""
+    used = params.model_dump(
+        mode="json", include={"threads", "device", "head", "data", "prepare", "meta_train"}
+    )
+    used["meta_train"].pop("algorithms")
+    package = Path(coldstart.__file__).parent
+    code = [package / name for name in ("data", "models", "algorithms", "training")]
+    return digest(
+        used | {"algorithm": algorithm, "section": params.algorithms[algorithm]},
+        [layout.PREPARED, layout.BACKBONE, *code, package / "stages" / "meta_train.py"],
+    )
+
+
+def _write_history(history: list[Row], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["step", "training_loss", "validation_loss"])
+        for row in history:
+            training = "" if row.training is None else f"{row.training:.6g}"
+            writer.writerow([row.step, training, f"{row.validation:.6g}"])

@@ -1,0 +1,1 @@
+"""Meta-training: the one outer loop, its checkpoints, and how it is interrupted."""

@@ -1,0 +1,218 @@
+"""The one outer loop: it applies meta-gradients and knows no algorithm by name.
+
+Training stops early on validation users, and the untrained start is among the candidates. With
+checkpoints, a run that was killed and started again ends, on the CPU, with the same bytes as one
+that was not.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from coldstart.algorithms.base import MetaLearner, Theta
+from coldstart.data.episodes import Episodes
+from coldstart.errors import TrainingDiverged
+from coldstart.params import LoopParams
+from coldstart.progress import progress
+from coldstart.training.checkpoint import Checkpoints
+from coldstart.training.interrupt import EXIT_CODE, Interrupt
+
+_LOG = logging.getLogger(__name__)
+
+_ADVICE = "try a smaller inner_rate or outer_rate of the algorithm, or check the data"
+
+
+class Sampler(Protocol):
+    """Draws training episodes; ``generator`` is its whole random state."""
+
+    generator: torch.Generator
+
+    def sample(self) -> Episodes:
+        """A batch of tasks."""
+        ...
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Validation users, at every support size."""
+
+    episodes: Episodes
+    shots: Sequence[int]
+
+    def loss(self, learner: MetaLearner[Any]) -> float:
+        """Mean of the query loss over support sizes and users."""
+        losses = []
+        for k in self.shots:
+            task = self.episodes._replace(support=self.episodes.support.first(k))
+            losses.append(learner.query_loss(learner.theta, task, training=False).mean())
+        return float(torch.stack(losses).mean())
+
+
+class Row(NamedTuple):
+    """A point of the training curve."""
+
+    step: int
+    training: float | None  # mean loss of the batches since the point before; None at the start
+    validation: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The learner at its best theta, and the training curve."""
+
+    learner: MetaLearner[Any]
+    history: list[Row]
+
+
+def meta_train(
+    learner: MetaLearner[Any],
+    sampler: Sampler,
+    validation: Validation,
+    params: LoopParams,
+    *,
+    what: str,
+    checkpoints: Checkpoints,
+    interrupt: Interrupt,
+    device: str = "cpu",
+) -> Trained:
+    """Meta-train until the validation loss has not improved for ``patience`` evaluations.
+
+    Args:
+        learner: the start.
+        sampler: training episodes.
+        validation: users that decide when to stop and which theta to keep.
+        params: numbers of the loop.
+        what: names the run in progress and errors, such as ``maml fold 0 seed 0``.
+        checkpoints: where to resume from and to save to.
+        interrupt: asks the loop to checkpoint and leave.
+        device: where episodes are moved; the learner is there already.
+
+    Raises:
+        TrainingDiverged: a loss or gradient is not finite; names the step and the tensor.
+        SystemExit: 143, after a checkpoint, when an end was requested.
+    """
+    run = Run(learner, params)
+    saved = checkpoints.load()
+    if saved is not None:
+        run.restore(*saved, sampler.generator)
+        _LOG.info("%s: resumed at step %d", what, run.step)
+    else:
+        run.evaluate(validation, what)
+    last = params.max_steps if learner.meta_trained else 0
+    for _ in progress(range(run.step, last), what):
+        if run.waited >= params.patience:
+            break
+        if interrupt.requested:
+            checkpoints.save(run.step, *run.snapshot(sampler.generator))
+            _LOG.warning("%s: asked to end; checkpoint at step %d", what, run.step)
+            raise SystemExit(EXIT_CODE)
+        run.advance(sampler.sample().to(device), what)
+        if run.step % params.eval_every == 0 or run.step == last:
+            run.evaluate(validation, what)
+        if run.step % params.checkpoint_every == 0:
+            checkpoints.save(run.step, *run.snapshot(sampler.generator))
+    # a stage of several runs that is cut off in a later one finds this one done
+    checkpoints.save(run.step, *run.snapshot(sampler.generator))
+    return Trained(learner.with_theta(run.best), run.history)
+
+
+class Run:
+    """The state of a training run, all of which a checkpoint holds."""
+
+    def __init__(self, learner: MetaLearner[Any], params: LoopParams) -> None:
+        self.learner = learner
+        self.params = params
+        self.theta = {name: learner.theta[name].clone() for name in sorted(learner.theta)}
+        self.best = {name: value.clone() for name, value in self.theta.items()}
+        self.optimiser = learner.outer_optimiser(self.theta.values())
+        self.step = 0
+        self.waited = 0  # evaluations since the best one
+        self.summed_loss = 0.0  # over the training batches since the last evaluation
+        self.history: list[Row] = []
+
+    def advance(self, episodes: Episodes, what: str) -> None:
+        """One meta-update.
+
+        Raises:
+            TrainingDiverged: the loss or a gradient is not finite.
+        """
+        step = self.step + 1
+        loss, gradients = self.learner.meta_gradient(self.theta, episodes)
+        norm = torch.stack([gradient.norm() for gradient in gradients.values()]).norm()
+        value, size = torch.stack([loss, norm]).tolist()
+        if not math.isfinite(value):
+            raise TrainingDiverged(f"{what}: the loss is {value} at step {step}; {_ADVICE}")
+        if not math.isfinite(size):
+            bad = [name for name, g in gradients.items() if not bool(g.isfinite().all())]
+            raise TrainingDiverged(
+                f"{what}: the gradient of {', '.join(bad) or 'theta'} is not finite at step {step}"
+                f" (loss {value:.4g}); {_ADVICE}"
+            )
+        scale = min(1.0, self.params.clip_norm / max(size, 1e-12))
+        for name, tensor in self.theta.items():
+            tensor.grad = gradients[name] * scale
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learner.outer_rate(step, self.params.max_steps)
+        self.optimiser.step()
+        self.step = step
+        self.summed_loss += value
+
+    def evaluate(self, validation: Validation, what: str) -> None:
+        """Measure the validation loss and keep theta if it is the best so far.
+
+        Raises:
+            TrainingDiverged: the validation loss is not finite.
+        """
+        loss = validation.loss(self.learner.with_theta(self.theta))
+        if not math.isfinite(loss):
+            raise TrainingDiverged(
+                f"{what}: the validation loss is {loss} after step {self.step}; {_ADVICE}"
+            )
+        steps = self.step - (self.history[-1].step if self.history else 0)
+        best = min((row.validation for row in self.history), default=math.inf)
+        self.history.append(Row(self.step, self.summed_loss / steps if steps else None, loss))
+        self.summed_loss = 0.0
+        self.waited = 0 if loss < best else self.waited + 1
+        if loss < best:
+            self.best = {name: value.clone() for name, value in self.theta.items()}
+
+    def snapshot(self, generator: torch.Generator) -> tuple[Theta, dict[str, Any]]:
+        """Everything that :meth:`restore` needs, as tensors and JSON values."""
+        tensors = {f"theta.{name}": value for name, value in self.theta.items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        tensors["generator"] = generator.get_state()
+        for index, state in self.optimiser.state_dict()["state"].items():
+            moments = {name: v for name, v in state.items() if v is not None}
+            tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
+        return tensors, {
+            "step": self.step,
+            "waited": self.waited,
+            "summed_loss": self.summed_loss,
+            "history": [list(row) for row in self.history],
+        }
+
+    def restore(
+        self, tensors: Theta, state: dict[str, Any], generator: torch.Generator
+    ) -> None:
+        """Continue where :meth:`snapshot` was taken."""
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            part, _, name = key.partition(".")
+            if part in ("theta", "best"):
+                getattr(self, part)[name].copy_(value)
+            elif part == "optimiser":
+                index, _, moment = name.partition(".")
+                moments.setdefault(int(index), {})[moment] = value
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        generator.set_state(tensors["generator"])
+        self.step, self.waited = state["step"], state["waited"]
+        self.summed_loss = state["summed_loss"]
+        self.history = [Row(*row) for row in state["history"]]
