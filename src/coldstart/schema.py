@@ -14,6 +14,7 @@ RATINGS = {
     "user": "int32",  # row of users.parquet, from 0
     "item": "int32",  # row of items.parquet, from 1
     "rating": "float32",  # rating points
+    "target": "float32",  # what is learnt: the rating, or 0/1 likes with the click-through head
     "timestamp": "int64",  # seconds since 1970 UTC; -1 in a dataset without timestamps
 }
 
@@ -35,6 +36,7 @@ EPISODES = {
     "position": "int16",  # order within the part; the support of K shots is the first K
     "item": "int32",
     "rating": "float32",
+    "target": "float32",
 }
 
 # evaluation/users.parquet: everything that a table or a plot of results derives from

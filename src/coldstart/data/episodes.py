@@ -64,3 +64,102 @@ class Episodes(NamedTuple):
     def to(self, device: torch.device | str) -> Episodes:
         """The same batch on another device."""
         return Episodes(self.support.to(device), *(field.to(device) for field in self[1:]))
+
+
+class History(NamedTuple):
+    """Ratings that may be learnt from, sorted by user and item. R ratings, U users, N items."""
+
+    users_R: Tensor  # int64, rows of users.parquet
+    items_R: Tensor  # int64, rows of the catalogue, never 0
+    targets_R: Tensor  # float32
+    n_users: int  # U: rows of users.parquet, also of those without a rating here
+    n_items: int  # N: rows of the catalogue, the unknown item included
+    user_features_UF: Tensor  # float32
+    item_features_NG: Tensor  # float32
+
+
+class EpisodeSampler:
+    """Random training episodes from historical users with at least two ratings.
+
+    Each episode has its own random support size, uniform from 0 to ``max_support`` as far as the
+    user's ratings allow, and at least one query rating. ``generator`` is the whole random state:
+    a sampler whose generator is set back draws the same episodes again.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        *,
+        batch_size: int,
+        query_size: int,
+        max_support: int,
+        group_U: Tensor,
+        generator: torch.Generator,
+    ) -> None:
+        """Index the ratings by user.
+
+        Args:
+            history: Sorted by user.
+            batch_size: Users per batch; they are distinct if there are enough.
+            query_size: Most query ratings per user, at least 1.
+            max_support: Most support ratings per user.
+            group_U: int64, the cross-fitted table for each row of users.parquet.
+            generator: Source of all randomness, on the CPU.
+        """
+        self._history = history
+        self._batch_size = batch_size
+        self._query_size = query_size
+        self._max_support = max_support
+        self._group_U = group_U
+        self._generator = generator
+        self._count_U = torch.bincount(history.users_R, minlength=history.n_users)
+        self._start_U = self._count_U.cumsum(0) - self._count_U
+        self._eligible = torch.nonzero(self._count_U >= 2).squeeze(1)
+        if len(self._eligible) == 0:
+            raise ValueError("no historical user has two ratings")
+
+    def sample(self) -> Episodes:
+        """One batch: ``B = batch_size``, ``S = max_support``, ``Q = query_size``, padded."""
+        users_B = self._users()
+        count_B = self._count_U[users_B]
+        draws_B = torch.rand(self._batch_size, generator=self._generator)
+        n_support_B = (draws_B * (self._max_support + 1)).long().minimum(count_B - 1)
+        n_query_B = (count_B - n_support_B).clamp(max=self._query_size)
+        rows_BT = self._distinct_ratings(users_B, count_B)
+        position_S = torch.arange(self._max_support)
+        position_Q = torch.arange(self._query_size)
+        mask_BS = position_S < n_support_B[:, None]
+        mask_BQ = position_Q < n_query_B[:, None]
+        rows_BS = rows_BT[:, : self._max_support]
+        rows_BQ = rows_BT.gather(1, n_support_B[:, None] + position_Q)
+        support = Support(
+            items_BS=self._history.items_R[rows_BS] * mask_BS,
+            targets_BS=self._history.targets_R[rows_BS] * mask_BS,
+            mask_BS=mask_BS,
+            users_BF=self._history.user_features_UF[users_B],
+            crossfit_B=self._group_U[users_B],
+        )
+        return Episodes(
+            support,
+            items_BQ=self._history.items_R[rows_BQ] * mask_BQ,
+            targets_BQ=self._history.targets_R[rows_BQ] * mask_BQ,
+            mask_BQ=mask_BQ,
+            users_B=users_B,
+        )
+
+    def _users(self) -> Tensor:
+        n_eligible = len(self._eligible)
+        if n_eligible >= self._batch_size:
+            chosen = torch.randperm(n_eligible, generator=self._generator)[: self._batch_size]
+        else:
+            chosen = torch.randint(n_eligible, (self._batch_size,), generator=self._generator)
+        return self._eligible[chosen]
+
+    def _distinct_ratings(self, users_B: Tensor, count_B: Tensor) -> Tensor:
+        """Rows of the history, ``T = S + Q`` per user, distinct as far as ``count_B`` goes."""
+        width = self._max_support + self._query_size
+        span = max(int(count_B.max()), width)
+        keys = torch.rand(self._batch_size, span, generator=self._generator)
+        keys.masked_fill_(torch.arange(span) >= count_B[:, None], 2.0)
+        offset_BT = keys.topk(width, largest=False, sorted=True).indices
+        return self._start_U[users_B][:, None] + offset_BT.minimum(count_B[:, None] - 1)
