@@ -31,8 +31,7 @@ def check_params(sections: Mapping[str, Any]) -> dict[str, Section]:
     checked = {}
     for name, raw in sections.items():
         if name not in ALGORITHMS:
-            raise ParamsError(
-                f"algorithms.{name}: unknown algorithm; allowed here: {', '.join(sorted(ALGORITHMS))}"
-            )
+            allowed = ", ".join(sorted(ALGORITHMS))
+            raise ParamsError(f"algorithms.{name}: unknown algorithm; allowed here: {allowed}")
         checked[name] = parse_section(ALGORITHMS[name].Params, raw, f"algorithms.{name}")
     return checked

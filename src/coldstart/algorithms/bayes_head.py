@@ -93,9 +93,7 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         """
         support = episodes.support
         state = self.adapt_with(theta, support, training=training)
-        mean_BQ, variance_BQ = self.score_with(
-            theta, state, episodes.items_BQ, support.crossfit_B
-        )
+        mean_BQ, variance_BQ = self.score_with(theta, state, episodes.items_BQ, support.crossfit_B)
         assert variance_BQ is not None
         error_BQ = (episodes.targets_BQ - mean_BQ).square()
         if not training:
@@ -215,9 +213,7 @@ def posterior(psi_BSE: Tensor, target_BS: Tensor, prior_BE: Tensor) -> tuple[Ten
     Solves in the smaller of the spaces of ratings and of weights.
     """
     S, E = psi_BSE.shape[-2:]
-    residual_BS1 = torch.baddbmm(
-        target_BS.unsqueeze(-1), psi_BSE, prior_BE.unsqueeze(-1), alpha=-1
-    )
+    residual_BS1 = torch.baddbmm(target_BS.unsqueeze(-1), psi_BSE, prior_BE.unsqueeze(-1), alpha=-1)
     eye = torch.eye(min(S, E), dtype=psi_BSE.dtype, device=psi_BSE.device)
     if S < E:
         factor_BSS = torch.linalg.cholesky_ex(torch.baddbmm(eye, psi_BSE, psi_BSE.mT)).L

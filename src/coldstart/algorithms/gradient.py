@@ -37,7 +37,8 @@ class InnerParams(NetworkParams):
     inner_steps: int = Field(ge=0, le=100, description="Gradient steps on the support.")
     inner_rate: float = Field(gt=0, le=10, description="Step size on the support.")
     shrinkage: float = Field(
-        ge=0, description="The support loss is the sum over K ratings over (K + this); 0: their mean."
+        ge=0,
+        description="Support loss: the sum over K ratings over (K + this); 0: mean.",
     )
 
 

@@ -13,6 +13,7 @@ H hidden units, R rank of low-rank updates.
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 import torch
@@ -30,7 +31,8 @@ class NetworkParams(Section):
     """Shape of the network and the subset of its weights that a user adapts."""
 
     adapt: Subset = Field(
-        description="What a user adapts: the last layer, all layers, these and the prior, low-rank updates, or scales and shifts."
+        description="What a user adapts: head (last layer), decision (all layers), all (and the"
+        " prior), lora (low-rank updates), film (scales and shifts)."
     )
     hidden: int = Field(ge=1, le=1024, description="Width of the two hidden layers.")
     rank: int = Field(ge=1, le=64, description="Rank of the updates where adapt is lora.")
@@ -67,7 +69,8 @@ def initial_weights(backbone: Backbone, params: NetworkParams, seed: int) -> Wei
     H, R = params.hidden, params.rank
 
     def normal(rows: int, columns: int, fan_in: int) -> Tensor:
-        return torch.randn(rows, columns, generator=generator) * (2.0 / max(fan_in, 1)) ** 0.5
+        scale = math.sqrt(2.0 / max(fan_in, 1))
+        return torch.randn(rows, columns, generator=generator) * scale
 
     weights = {
         "prior_FD": backbone.prior_FD.clone(),

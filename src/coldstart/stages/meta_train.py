@@ -11,13 +11,14 @@ import torch
 import coldstart
 from coldstart import layout
 from coldstart.algorithms import ALGORITHMS, check_params
+from coldstart.algorithms.base import MetaLearner
 from coldstart.data.episodes import EpisodeSampler
 from coldstart.data.prepared import Prepared
 from coldstart.errors import ParamsError
 from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
 from coldstart.models.heads import HEADS
-from coldstart.params import Params, load_params
+from coldstart.params import Params, Section, load_params
 from coldstart.training.checkpoint import Checkpoints, digest
 from coldstart.training.interrupt import Interrupt, on_sigterm
 from coldstart.training.loop import Row, Trained, Validation, meta_train
@@ -46,18 +47,24 @@ def run(algorithm: str) -> None:
         for fold in params.prepare.folds:
             for seed in params.meta_train.seeds:
                 checkpoints = Checkpoints(root / f"fold-{fold}-seed-{seed}")
-                trained = _train(
-                    algorithm, sections[algorithm], params, prepared, fold, seed, checkpoints, interrupt
-                )
+                learner = _learner(algorithm, sections[algorithm], params, fold, seed)
+                trained = _train(learner, params, prepared, fold, seed, checkpoints, interrupt)
                 folder = layout.seed_folder(layout.MODELS / algorithm, fold, seed)
                 trained.learner.to("cpu").to_bundle().save(folder)
                 _write_history(trained.history, folder / HISTORY)
     Checkpoints(root).clear()
 
 
+def _learner(
+    algorithm: str, section: Section, params: Params, fold: int, seed: int
+) -> MetaLearner[Any]:
+    backbone = Backbone.from_bundle(Bundle.load(layout.fold_folder(layout.BACKBONE, fold)))
+    learner = ALGORITHMS[algorithm].create(backbone, section, HEADS[params.head], seed)
+    return learner.to(params.device)
+
+
 def _train(
-    algorithm: str,
-    section: Any,
+    learner: MetaLearner[Any],
     params: Params,
     prepared: Prepared,
     fold: int,
@@ -65,24 +72,24 @@ def _train(
     checkpoints: Checkpoints,
     interrupt: Interrupt,
 ) -> Trained:
-    backbone = Backbone.from_bundle(Bundle.load(layout.fold_folder(layout.BACKBONE, fold)))
-    learner = ALGORITHMS[algorithm].create(backbone, section, HEADS[params.head], seed)
     loop = params.meta_train.loop
+    generator = torch.Generator().manual_seed(seed)
     sampler = EpisodeSampler(
         prepared.history(fold),
         batch_size=loop.batch_size,
         query_size=loop.query_size,
         max_support=loop.max_support,
-        group_U=backbone.group_U,
-        generator=torch.Generator().manual_seed(seed),
+        group_U=learner.backbone.group_U,
+        generator=generator,
     )
     episodes = prepared.eval_episodes(fold, "validation").to(params.device)
     return meta_train(
-        learner.to(params.device),
+        learner,
         sampler,
+        generator,
         Validation(episodes, params.prepare.shots),
         loop,
-        what=f"{algorithm} fold {fold} seed {seed}",
+        what=f"{learner.kind} fold {fold} seed {seed}",
         checkpoints=checkpoints,
         interrupt=interrupt,
         device=params.device,

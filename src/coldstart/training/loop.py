@@ -30,9 +30,7 @@ _ADVICE = "try a smaller inner_rate or outer_rate of the algorithm, or check the
 
 
 class Sampler(Protocol):
-    """Draws training episodes; ``generator`` is its whole random state."""
-
-    generator: torch.Generator
+    """Draws training episodes."""
 
     def sample(self) -> Episodes:
         """A batch of tasks."""
@@ -74,6 +72,7 @@ class Trained:
 def meta_train(
     learner: MetaLearner[Any],
     sampler: Sampler,
+    generator: torch.Generator,
     validation: Validation,
     params: LoopParams,
     *,
@@ -87,6 +86,7 @@ def meta_train(
     Args:
         learner: the start.
         sampler: training episodes.
+        generator: the whole random state of ``sampler``.
         validation: users that decide when to stop and which theta to keep.
         params: numbers of the loop.
         what: names the run in progress and errors, such as ``maml fold 0 seed 0``.
@@ -101,7 +101,7 @@ def meta_train(
     run = Run(learner, params)
     saved = checkpoints.load()
     if saved is not None:
-        run.restore(*saved, sampler.generator)
+        run.restore(*saved, generator)
         _LOG.info("%s: resumed at step %d", what, run.step)
     else:
         run.evaluate(validation, what)
@@ -110,16 +110,16 @@ def meta_train(
         if run.waited >= params.patience:
             break
         if interrupt.requested:
-            checkpoints.save(run.step, *run.snapshot(sampler.generator))
+            checkpoints.save(run.step, *run.snapshot(generator))
             _LOG.warning("%s: asked to end; checkpoint at step %d", what, run.step)
             raise SystemExit(EXIT_CODE)
         run.advance(sampler.sample().to(device), what)
         if run.step % params.eval_every == 0 or run.step == last:
             run.evaluate(validation, what)
         if run.step % params.checkpoint_every == 0:
-            checkpoints.save(run.step, *run.snapshot(sampler.generator))
+            checkpoints.save(run.step, *run.snapshot(generator))
     # a stage of several runs that is cut off in a later one finds this one done
-    checkpoints.save(run.step, *run.snapshot(sampler.generator))
+    checkpoints.save(run.step, *run.snapshot(generator))
     return Trained(learner.with_theta(run.best), run.history)
 
 
@@ -198,9 +198,7 @@ class Run:
             "history": [list(row) for row in self.history],
         }
 
-    def restore(
-        self, tensors: Theta, state: dict[str, Any], generator: torch.Generator
-    ) -> None:
+    def restore(self, tensors: Theta, state: dict[str, Any], generator: torch.Generator) -> None:
         """Continue where :meth:`snapshot` was taken."""
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
