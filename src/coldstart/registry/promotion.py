@@ -1,0 +1,244 @@
+"""Registered versions and the aliases that say which one is served.
+
+``champion`` is served, ``previous_champion`` is what a rollback returns to, ``challenger`` is the
+latest candidate that passed the gate and is not champion. The switch of ``champion`` is the last
+step of a promotion, so a promotion that dies half-way has changed nothing that is served, and its
+retry completes it.
+
+MLflow's aliases are last-writer-wins, without compare-and-swap. A decision therefore names the
+champion that it was made against, and is refused if another one has taken its place. Promotions are
+serialised by a lock on one host and, between hosts, by a claim: each writes its claim on the
+registered model and only then reads champion and claims. Of two at once, at least one sees the
+other's claim and gives way; it is retried.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from coldstart.errors import GateError, ServiceError
+from coldstart.registry import store
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+PREVIOUS = "previous_champion"
+
+DECISION = "coldstart.decision"
+PROMOTED = "coldstart.promoted"
+_CLAIM = "coldstart.claim."
+_CLAIM_SECONDS = 600
+_LOG = logging.getLogger("coldstart.registry")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a registered model."""
+
+    model: str
+    version: str
+    run_id: str
+    model_id: str
+    tags: dict[str, str]
+
+    @property
+    def uri(self) -> str:
+        """What ``mlflow.pyfunc.load_model`` takes."""
+        return f"models:/{self.model}/{self.version}"
+
+    def as_json(self) -> dict[str, Any]:
+        """For the command line."""
+        return asdict(self)
+
+
+def decision_key(decision: Mapping[str, Any]) -> str:
+    """Identity of a decision: the same run, candidate and champion give the same version."""
+    parts = [decision["model"], decision["run_key"], decision["candidate"]["sha256"]]
+    parts.append(_against(decision) or "")
+    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+
+
+def aliases(client: Any, model: str) -> dict[str, str]:
+    """Alias -> version; empty where nothing is registered yet."""
+    found = _registered(client, model)
+    return {} if found is None else {k: str(v) for k, v in found.aliases.items()}
+
+
+def champion(client: Any, model: str) -> Version | None:
+    """The version that is served, if there is one."""
+    number = aliases(client, model).get(CHAMPION)
+    return None if number is None else _version(client.get_model_version(model, number))
+
+
+def register(
+    client: Any, decision: Mapping[str, Any], run_id: str, model_id: str, uri: str
+) -> Version:
+    """Register a logged model as the challenger, or find the version that this was done as."""
+    model, key = decision["model"], decision_key(decision)
+    with store.host_lock("promotion"):
+        _ensure_registered(client, model)
+        version = find_version(client, model, key)
+        if version is None:
+            tags = {
+                DECISION: key,
+                "coldstart.run_key": decision["run_key"],
+                "coldstart.method": decision["candidate"]["method"],
+                "coldstart.sha256": decision["candidate"]["sha256"],
+            }
+            created = client.create_model_version(
+                model, source=uri, run_id=run_id, tags=tags, model_id=model_id
+            )
+            version = _version(created)
+        if PROMOTED not in version.tags:
+            client.set_registered_model_alias(model, CHALLENGER, version.version)
+    return version
+
+
+def find_version(client: Any, model: str, key: str) -> Version | None:
+    """The version of a decision, the oldest if a race made two."""
+    found = [
+        _version(v)
+        for v in client.search_model_versions(f"name = '{model}'")
+        if v.tags.get(DECISION) == key
+    ]
+    return min(found, key=lambda v: int(v.version), default=None)
+
+
+def promote(client: Any, decision: Mapping[str, Any], *, approved_by: str | None = None) -> Version:
+    """Make the version of a decision the champion; the same decision again changes nothing.
+
+    Raises:
+        GateError: the decision is against promotion or stale, or its version has been replaced.
+        ServiceError: another promotion is under way (worth a retry).
+    """
+    model, against = decision["model"], _against(decision)
+    if not decision["promote"]:
+        reasons = "; ".join(decision["reasons"])
+        raise GateError(f"{model}: the gate decided against this candidate: {reasons}")
+    with store.host_lock("promotion"):
+        version = find_version(client, model, decision_key(decision))
+        if version is None:
+            raise GateError(f"{model}: this decision has no registered version: run the gate again")
+        with _claim(client, model, version.version) as now:
+            if now.get(CHAMPION) != version.version:
+                _refuse_stale(version, now.get(CHAMPION), against)
+                if against is not None:
+                    client.set_registered_model_alias(model, PREVIOUS, against)
+                if approved_by:
+                    client.set_model_version_tag(
+                        model, version.version, "coldstart.approved_by", approved_by
+                    )
+                client.set_registered_model_alias(model, CHAMPION, version.version)
+            client.set_model_version_tag(model, version.version, PROMOTED, "true")
+            if now.get(CHALLENGER) == version.version:
+                client.delete_registered_model_alias(model, CHALLENGER)
+    _LOG.info("%s: version %s is the champion (before: %s)", model, version.version, against)
+    return _version(client.get_model_version(model, version.version))
+
+
+def rollback(client: Any, model: str, to: str | None = None) -> Version:
+    """Make ``to``, or the previous champion, the champion; again changes nothing.
+
+    Raises:
+        GateError: there is no such version.
+        ServiceError: a promotion is under way (worth a retry).
+    """
+    with store.host_lock("promotion"):
+        known = aliases(client, model)
+        target = to or known.get(PREVIOUS)
+        if target is None:
+            raise GateError(
+                f"{model}: has no previous champion; name a version with --to, "
+                f"`coldstart champion` shows what is served"
+            )
+        versions = {str(v.version) for v in client.search_model_versions(f"name = '{model}'")}
+        if target not in versions:
+            ordered = ", ".join(sorted(versions, key=int)) or "none"
+            raise GateError(f"{model}: has no version {target}; versions: {ordered}")
+        with _claim(client, model, target) as now:
+            old = now.get(CHAMPION)
+            if old is not None and old != target:
+                client.set_model_version_tag(model, old, "coldstart.rolled_back", "true")
+            client.set_model_version_tag(model, target, PROMOTED, "true")
+            client.set_registered_model_alias(model, CHAMPION, target)
+            if PREVIOUS in now:
+                client.delete_registered_model_alias(model, PREVIOUS)
+    return _version(client.get_model_version(model, target))
+
+
+def _refuse_stale(version: Version, now: str | None, against: str | None) -> None:
+    if PROMOTED in version.tags:
+        raise GateError(
+            f"{version.model}: version {version.version} was champion before and has been replaced "
+            f"by {now}; use `coldstart rollback --to {version.version}` to return to it"
+        )
+    if now != against:
+        raise GateError(
+            f"{version.model}: stale decision: it was made against champion "
+            f"{against or '(none)'}, the champion is now {now or '(none)'}; run the gate again"
+        )
+
+
+@contextmanager
+def _claim(client: Any, model: str, version: str) -> Iterator[dict[str, str]]:
+    """Claim the switch of aliases; yields the aliases as they are under the claim."""
+    mine = _CLAIM + version
+    client.set_registered_model_tag(model, mine, str(int(time.time())))
+    try:
+        seen = client.get_registered_model(model)
+        oldest = time.time() - _CLAIM_SECONDS
+        others = [
+            tag.removeprefix(_CLAIM)
+            for tag, value in seen.tags.items()
+            if tag.startswith(_CLAIM) and tag != mine and int(value) > oldest
+        ]
+        if others:
+            raise ServiceError(
+                f"{model}: a promotion of version {', '.join(others)} is under way; try again"
+            )
+        yield {k: str(v) for k, v in seen.aliases.items()}
+    finally:
+        client.delete_registered_model_tag(model, mine)
+
+
+def _against(decision: Mapping[str, Any]) -> str | None:
+    served = decision["champion"]
+    return None if served is None else str(served["version"])
+
+
+def _ensure_registered(client: Any, model: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    if _registered(client, model) is None:
+        try:
+            client.create_registered_model(model)
+        except MlflowException:  # another host was faster
+            if _registered(client, model) is None:
+                raise
+
+
+def _registered(client: Any, model: str) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_registered_model(model)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+
+
+def _version(found: Any) -> Version:
+    return Version(
+        model=found.name,
+        version=str(found.version),
+        run_id=found.run_id or "",
+        model_id=found.model_id or "",
+        tags=dict(found.tags),
+    )
