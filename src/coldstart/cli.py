@@ -169,7 +169,7 @@ def work(
         baton = run_command([stage, *(arguments or [])], request, project)
     else:
         baton = run_stage(stage, request, project)
-    print(json.dumps(baton, sort_keys=True))
+    print(json.dumps(baton))
 
 
 @app.command(rich_help_panel=STACK)
@@ -212,6 +212,17 @@ def down() -> None:
 
     ended = stop(Settings.from_environment())
     typer.echo(f"ended {ended} processes" if ended else "nothing was running")
+
+
+@app.command(hidden=True)
+def note(run_id: str, text: str) -> None:
+    """Write the note that Airflow's UI shows on a run."""
+    from coldstart.stack.airflow_api import Airflow
+    from coldstart.stack.lifecycle import DAG
+    from coldstart.stack.settings import USER, Settings
+
+    settings = Settings.from_environment()
+    Airflow(settings.airflow_url, USER, settings.password()).set_note(DAG, run_id, text)
 
 
 @app.command(rich_help_panel=STACK)

@@ -34,6 +34,17 @@ CODE = Path("src/coldstart")
 ERROR_FILE = "COLDSTART_ERROR_FILE"
 RUN_KEY = "COLDSTART_RUN_KEY"
 
+class _Lockfile(yaml.SafeDumper):
+    """YAML as dvc writes it: null is empty, nothing is an alias."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Lockfile.add_representer(
+    type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "")
+)
+
 Lock = dict[str, dict[str, Any]]
 
 
@@ -136,10 +147,9 @@ def workspace(project: Path, request: Request) -> Iterator[Path]:
 
 
 def write_lock(path: Path, lock: Lock) -> None:
-    """Write a ``dvc.lock``, its stages in the order of the pipeline."""
-    path.write_text(
-        yaml.safe_dump({"schema": "2.0", "stages": lock}, sort_keys=False), encoding="utf-8"
-    )
+    """Write a ``dvc.lock`` as dvc itself does, its stages in the order given."""
+    content = {"schema": "2.0", "stages": lock}
+    path.write_text(yaml.dump(content, Dumper=_Lockfile, sort_keys=False), encoding="utf-8")
 
 
 def dvc_config(*, no_scm: bool) -> str:

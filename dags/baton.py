@@ -1,0 +1,132 @@
+"""Operators that hand the baton on: each runs one stage or command in a process of its own.
+
+A stage never runs in Airflow's forked task process, where CUDA and worker processes break. What it
+prints is the task's log; why it failed is the last thing in the log and the note of the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from coldstart.errors import NEVER_RETRY
+
+
+class WorkerLost(AirflowException):
+    """A stage ended without a reason of its own; another try may do."""
+
+
+class StageRefused(AirflowFailException):
+    """A stage said what is wrong; it would say the same again."""
+
+
+class Coldstart(BaseOperator):
+    """Run ``coldstart ARGUMENTS`` with ``request`` on standard input; returns its last line's JSON."""
+
+    def command(self, context: Mapping[str, Any]) -> tuple[list[str], dict[str, Any] | None]:
+        """Arguments and request."""
+        raise NotImplementedError
+
+    def execute(self, context: Any) -> Any:
+        """Run it; raises StageRefused or WorkerLost."""
+        arguments, request = self.command(context)
+        code, lines, reason = self._process(arguments, request)
+        if code == 0:
+            return json.loads(lines[-1])
+        last = code in NEVER_RETRY or context["ti"].try_number > self.retries
+        reason = reason or f"ended with {code}"
+        text = f"{self.task_id}: {reason}"
+        if last:
+            note(context["run_id"], f"**{text}**")
+        raise StageRefused(text) if code in NEVER_RETRY else WorkerLost(text)
+
+    def on_kill(self) -> None:
+        """Pass the end on, so that training writes its checkpoint."""
+        if process := getattr(self, "_running", None):
+            process.terminate()
+
+    def _process(
+        self, arguments: Sequence[str], request: Mapping[str, Any] | None
+    ) -> tuple[int, list[str], str]:
+        with tempfile.TemporaryDirectory() as folder:
+            error = Path(folder) / "error.json"
+            answer = Path(folder) / "answer"
+            with answer.open("w") as out:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "coldstart", *arguments],
+                    env={**os.environ, "COLDSTART_ERROR_FILE": str(error)},
+                    stdin=subprocess.PIPE,
+                    stdout=out,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            self._running = process
+            assert process.stdin is not None
+            assert process.stderr is not None
+            process.stdin.write(json.dumps(request))
+            process.stdin.close()
+            for line in process.stderr:
+                self.log.info(line.rstrip())
+            code = process.wait()
+            reason = json.loads(error.read_text())["error"] if error.exists() else ""
+            return code, answer.read_text().splitlines(), reason
+
+
+class Stage(Coldstart):
+    """One stage of ``dvc.yaml``, by name; ``upstream`` are the batons of the stages that it reads."""
+
+    template_fields = ("stage", "params_text", "upstream")
+
+    def __init__(self, *, stage: str, params_text: Any, upstream: Sequence[Any], **options: Any):
+        super().__init__(**options)
+        self.stage = stage
+        self.params_text = params_text
+        self.upstream = upstream
+
+    def command(self, context: Mapping[str, Any]) -> tuple[list[str], dict[str, Any] | None]:
+        """The stage in a scratch workspace."""
+        return ["work", self.stage], baton(context, self.params_text, self.upstream)
+
+
+class Effect(Stage):
+    """A command that reads all results and acts outside the pipeline: publish, gate, promote."""
+
+    template_fields = ("stage", "params_text", "upstream", "decision")
+
+    def __init__(self, *, decision: Any = None, **options: Any):
+        super().__init__(**options)
+        self.decision = decision
+
+    def command(self, context: Mapping[str, Any]) -> tuple[list[str], dict[str, Any] | None]:
+        """The command in a scratch workspace that holds all results."""
+        request = baton(context, self.params_text, self.upstream)
+        arguments = ["work", "--command", self.stage]
+        if self.decision is not None:
+            request["files"] = {"decision.json": json.dumps(self.decision)}
+            arguments += ["--", "--decision", "decision.json"]
+        return arguments, request
+
+
+def baton(context: Mapping[str, Any], params: str, upstream: Sequence[Any]) -> dict[str, Any]:
+    """The request to `coldstart work`."""
+    lock: dict[str, Any] = {}
+    for one in upstream:  # a mapped task hands on several
+        for part in [one] if isinstance(one, dict) else list(one):
+            lock |= part["lock"]
+    return {"params": params, "lock": lock, "run_id": context["run_id"]}
+
+
+def note(run_id: str, text: str) -> None:
+    """Write the note that the UI shows on the run; a lost note fails nothing."""
+    subprocess.run([sys.executable, "-m", "coldstart", "note", run_id, text], check=False)
+
+
+__all__: Iterable[str] = ("Coldstart", "Effect", "Stage", "note")

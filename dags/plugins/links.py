@@ -1,0 +1,33 @@
+"""Tabs of Airflow's UI: the report beside each run; MLflow and the Data Docs in the menu."""
+
+from __future__ import annotations
+
+import os
+
+from airflow.plugins_manager import AirflowPlugin
+
+_REPORTS = os.environ.get("COLDSTART_REPORTS_URL", "http://127.0.0.1:8090")
+
+
+class ColdstartLinks(AirflowPlugin):
+    """Read by Airflow at start."""
+
+    name = "coldstart"
+    external_views = [  # noqa: RUF012
+        {
+            "name": "Report",
+            "href": f"{_REPORTS}/reports/{{RUN_ID}}/report.html",
+            "destination": "dag_run",
+            "url_route": "coldstart-report",
+        },
+        {
+            "name": "MLflow",
+            "href": os.environ.get("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000"),
+            "destination": "nav",
+        },
+        {
+            "name": "Data Docs",
+            "href": f"{_REPORTS}/data_docs/index.html",
+            "destination": "nav",
+        },
+    ]

@@ -1,0 +1,219 @@
+"""
+### From raw ratings to a promoted champion
+
+Trains every chosen method on users with a history, proves it on users without one, and promotes
+the best if the gate says so. **Trigger** it with the form; every number that the form does not show
+is in `params.yaml`.
+
+| task | does |
+|---|---|
+| `configure` | turns the form into the run's params; a key or value that is not allowed ends the run here |
+| `validate` | checks the data against the expectations; a failure stops the run and the champion stays |
+| `prepare` | canonical tables, features, and the split into historical, validation and cold users |
+| `pretrain` | backbone and baselines, from historical users only |
+| `meta_train` | one task per algorithm, in the pool `gpu` |
+| `evaluate` | every method on cold users: K-sweep, intervals, segments, canaries |
+| `report` | `report.html` and the leaderboard |
+| `publish` | the results to MLflow; the run's note then links the report |
+| `gate` | compares the best method with the champion, and keeps the evidence |
+| `approve` | waits for a person, if the form asks for it; no answer counts as a no |
+| `promote` | makes it the champion (asset `coldstart_champion`) |
+
+Each task runs one stage of `dvc.yaml` in a scratch workspace and hands on its `dvc.lock` entry.
+What anyone has computed before with the same data, params and code is fetched, not computed.
+
+**If it fails**, the note of the run says why. Bad data or params fail at once; a task whose
+worker was lost is tried again and training goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import Asset, Param, dag, task
+from airflow.sdk.exceptions import AirflowFailException
+
+from baton import Effect, Stage, note
+from coldstart.errors import ParamsError
+from coldstart.params import read_yaml, resolve
+
+PROJECT = Path(__file__).resolve().parent.parent
+FILE = read_yaml(PROJECT / "params.yaml")
+CHAMPION = Asset("coldstart_champion")
+
+FORM = {
+    "dataset": Param(
+        FILE["data"]["name"],
+        type="string",
+        title="Dataset",
+        description="Folder under data/ that holds its atomic files.",
+    ),
+    "split": Param(
+        FILE["prepare"]["split"],
+        type="string",
+        enum=["random", "temporal"],
+        title="Split",
+        description="random: folds over users. temporal: users who arrive after the cut.",
+    ),
+    "algorithms": Param(
+        list(FILE["meta_train"]["algorithms"]),
+        type="array",
+        items={"type": "string", "enum": sorted(FILE["algorithms"])},
+        examples=sorted(FILE["algorithms"]),
+        minItems=1,
+        uniqueItems=True,
+        title="Algorithms",
+        description="Meta-learners to train, each in a task of its own. Baselines always run.",
+    ),
+    "effort": Param(
+        "standard",
+        type="string",
+        enum=list(FILE["effort"]),
+        title="Effort",
+        description="quick: a look in a minute. standard: one fold. full: all folds, three seeds.",
+    ),
+    "device": Param(
+        FILE["device"],
+        type="string",
+        enum=["cpu", "cuda"],
+        title="Device",
+        description="Where meta-training runs. Only cpu gives the same bytes every time.",
+    ),
+    "seeds": Param(
+        None,
+        type=["null", "array"],
+        items={"type": "integer", "minimum": 0, "maximum": 127},
+        title="Seeds",
+        description="Training seeds, for instance [0, 1, 2]. Empty: as the effort says.",
+    ),
+    "require_approval": Param(
+        FILE["gate"]["require_approval"],
+        type="boolean",
+        title="Require approval",
+        description="Whether a person must approve the promotion.",
+    ),
+    "min_improvement": Param(
+        FILE["gate"]["min_improvement"],
+        type="number",
+        minimum=0,
+        title="Least improvement",
+        description="The interval of the improvement must lie above this, in rating points.",
+    ),
+    "overrides": Param(
+        {},
+        type="object",
+        title="Other params",
+        description='Any other key of params.yaml, for instance {"gate.shot": 10}.',
+    ),
+}
+KEYS = {
+    "dataset": "data.name",
+    "split": "prepare.split",
+    "algorithms": "meta_train.algorithms",
+    "device": "device",
+    "seeds": "meta_train.seeds",
+    "require_approval": "gate.require_approval",
+    "min_improvement": "gate.min_improvement",
+}
+
+
+def params_of(form: dict[str, Any], given: dict[str, Any]) -> str:
+    """Text of the run's ``params.yaml``; ``given`` is what was sent, to refuse what is no field."""
+    if unknown := sorted(set(given) - set(FORM)):
+        raise ParamsError(f"form: {', '.join(unknown)}: unknown; allowed: {', '.join(FORM)}")
+    overrides = {KEYS[name]: form[name] for name in KEYS if form[name] is not None}
+    if form["split"] == "temporal":
+        overrides["prepare.folds"] = [0]
+    overrides |= form["overrides"]
+    return yaml.safe_dump(resolve(FILE, form["effort"], overrides), sort_keys=False)
+
+
+@dag(
+    "coldstart_train",
+    schedule=None,
+    doc_md=__doc__,
+    params=FORM,
+    max_active_runs=4,
+    catchup=False,
+    is_paused_upon_creation=False,
+    tags=["coldstart"],
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=5)},
+)
+def train() -> None:
+    """Wire the stages as ``dvc.yaml`` does; what a task is given is what its stage reads."""
+
+    @task(retries=0)
+    def configure(**context: Any) -> str:
+        try:
+            return params_of(dict(context["params"]), dict(context["dag_run"].conf or {}))
+        except ParamsError as error:
+            note(context["run_id"], f"**configure: {error}**")
+            raise AirflowFailException(str(error)) from None
+
+    @task
+    def algorithms(params_text: str) -> list[str]:
+        return [f"meta_train@{name}" for name in yaml.safe_load(params_text)["meta_train"]["algorithms"]]
+
+    @task.branch
+    def route(decision: dict[str, Any], params_text: str) -> str | None:
+        if not decision["promote"]:
+            return None
+        return "approve" if yaml.safe_load(params_text)["gate"]["require_approval"] else "promote"
+
+    params_text = configure()
+
+    def stage(name: str, *upstream: Any) -> Any:
+        return Stage(
+            task_id=name, stage=name, params_text=params_text, upstream=list(upstream)
+        ).output
+
+    def effect(name: str, *upstream: Any, **options: Any) -> Effect:
+        return Effect(
+            task_id=name, stage=name, params_text=params_text, upstream=list(upstream), **options
+        )
+
+    validated = stage("validate")
+    prepared = stage("prepare", validated)
+    pretrained = stage("pretrain", prepared)
+    trained = (
+        Stage.partial(
+            task_id="meta_train",
+            params_text=params_text,
+            upstream=[prepared, pretrained],
+            pool="gpu",
+            queue="gpu",
+            map_index_template="{{ task.stage.partition('@')[2] }}",
+        )
+        .expand(stage=algorithms(params_text))
+        .output
+    )
+    evaluated = stage("evaluate", prepared, pretrained, trained)
+    reported = stage("report", validated, evaluated)
+    results = (validated, prepared, pretrained, trained, evaluated, reported)
+
+    published = effect("publish", *results)
+    decided = effect("gate", *results)
+    approved = ApprovalOperator(
+        task_id="approve",
+        subject="Promote the candidate of {{ run_id }}?",
+        body="{{ ti.xcom_pull(task_ids='gate')['summary'] }}",
+        response_timeout=timedelta(seconds=FILE["gate"]["approval_timeout_s"]),
+        defaults="Reject",
+        retries=0,
+    )
+    promoted = effect(
+        "promote",
+        *results,
+        decision=decided.output,
+        outlets=[CHAMPION],
+        trigger_rule="none_failed_min_one_success",
+    )
+    published >> decided >> route(decided.output, params_text) >> [approved, promoted]
+    approved >> promoted
+
+
+train()

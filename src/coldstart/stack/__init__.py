@@ -1,0 +1,1 @@
+"""The stack on one machine: Airflow and MLflow, started, followed and ended."""

@@ -1,0 +1,120 @@
+"""`coldstart run`: from data to a decision about the champion, through Airflow."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.markdown import Markdown
+
+from coldstart import layout
+from coldstart.dvc_command import dvc
+from coldstart.errors import ColdstartError, ServiceError
+from coldstart.stack import lifecycle, results
+from coldstart.stack.airflow_api import Airflow
+from coldstart.stack.follow import follow
+from coldstart.stack.lifecycle import DAG
+from coldstart.stack.parameters import check_all, resolved
+from coldstart.stack.settings import Settings
+from coldstart.workspace import Lock, dvc_config
+
+_UNFINISHED = ("queued", "running")
+_ORDER = ("validate", "prepare", "pretrain", "meta_train", "evaluate", "report")
+
+
+def journey(settings: Settings, effort: str, overrides: Mapping[str, Any]) -> None:
+    """Fetch, start the stack if need be, run the DAG, show the result, end what was started.
+
+    Raises:
+        ColdstartError: what made the run fail, in the words of the task that failed.
+    """
+    check_all(resolved(effort, overrides))
+    started = lifecycle.start(settings)
+    try:
+        provide_data(settings)
+        airflow = lifecycle.wait_until_ready(settings)
+        conf = {"effort": effort, "overrides": dict(overrides)}
+        run_id = _resume(airflow, conf) or airflow.trigger(DAG, conf)
+        _say(f"run {run_id}: {settings.airflow_url}/dags/{DAG}/runs/{run_id}")
+        state = follow(airflow, DAG, run_id, lambda: _require_up(settings))
+        if state != "success":
+            raise ColdstartError(_reason(airflow, run_id, settings))
+        _conclude(settings, airflow, run_id)
+    finally:
+        if started:
+            lifecycle.stop(settings)
+
+
+def provide_data(settings: Settings) -> None:
+    """Fetch the data if it is not there, and put it where every worker finds it."""
+    if settings.home != settings.project / ".coldstart" or "COLDSTART_DVC_REMOTE" in os.environ:
+        # the checkout's own commands then need the same remote and cache as the workers
+        local = settings.project / ".dvc" / "config.local"
+        local.write_text(dvc_config(no_scm=False), encoding="utf-8")
+    from coldstart.data.sources import fetch
+
+    fetch()
+    dvc("push", "--quiet", "data.dvc", cwd=settings.project)
+
+
+def _resume(airflow: Airflow, conf: Mapping[str, Any]) -> str | None:
+    """A run with the same form that a dead stack left unfinished; others of its kind are failed."""
+    for run in airflow.runs(DAG, *_UNFINISHED):
+        if run["conf"] == conf and run["run_type"] == "manual":
+            _say("a run with the same params was cut off; it goes on")
+            return str(run["dag_run_id"])
+    return None
+
+
+def _require_up(settings: Settings) -> None:
+    if not lifecycle.is_up(settings):
+        raise ServiceError(f"the stack ended; its log is {settings.log}")
+
+
+def _reason(airflow: Airflow, run_id: str, settings: Settings) -> str:
+    note = airflow.run(DAG, run_id).get("note")
+    failed = [t["task_id"] for t in airflow.tasks(DAG, run_id) if t["state"] == "failed"]
+    logs = settings.airflow_home / "logs" / f"dag_id={DAG}" / f"run_id={run_id}"
+    return f"the run failed in {', '.join(failed) or 'the scheduler'}.\n{note or ''}\nLogs: {logs}"
+
+
+def _conclude(settings: Settings, airflow: Airflow, run_id: str) -> None:
+    """Check out the results and print leaderboard, decision and version."""
+    params, lock = _batons(airflow, run_id)
+    folder = results.keep(settings, run_id, params, lock)
+    here = results.check_out(settings, params, lock)
+    console = Console()
+    if here:
+        text = (settings.project / layout.LEADERBOARD).read_text(encoding="utf-8")
+    else:
+        text = (settings.site / "reports" / run_id / "leaderboard.md").read_text(encoding="utf-8")
+    console.print(Markdown(text))
+    decision = airflow.xcom(DAG, run_id, "gate") or {}
+    promoted = airflow.xcom(DAG, run_id, "promote") or {}
+    console.print(f"Gate: {decision.get('summary', decision)}")
+    console.print(f"Registered: {promoted.get('summary', promoted) or 'nothing; the champion stays'}")
+    console.print(f"Report: {settings.site / 'reports' / run_id / 'report.html'}")
+    if not here:
+        console.print(f"params.yaml differs from this run's, so artifacts/ stays; see {folder}")
+
+
+def _batons(airflow: Airflow, run_id: str) -> tuple[str, Lock]:
+    """Params and the whole lock of a run, put together from what its tasks returned."""
+    params = str(airflow.xcom(DAG, run_id, "configure"))
+    trained = len(yaml.safe_load(params)["meta_train"]["algorithms"])
+    lock: Lock = {}
+    for stage in _ORDER:
+        for index in range(trained) if stage == "meta_train" else (-1,):
+            baton = airflow.xcom(DAG, run_id, stage, index)
+            if baton is None:
+                raise ServiceError(f"run {run_id}: {stage} returned nothing")
+            lock |= baton["lock"]
+    return params, lock
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

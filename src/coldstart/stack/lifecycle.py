@@ -1,0 +1,116 @@
+"""Start the stack and wait until it answers; end it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+
+import httpx
+
+from coldstart.errors import ServiceError
+from coldstart.stack import processes
+from coldstart.stack.airflow_api import Airflow
+from coldstart.stack.ports import require_free
+from coldstart.stack.settings import USER, Settings
+
+DAG = "coldstart_train"
+_SUPERVISOR = "coldstart.stack.supervisor"
+
+
+def is_up(settings: Settings) -> bool:
+    """Whether the stack of this home has its supervisor."""
+    for process in processes.of_stack(settings.home):
+        try:
+            if _SUPERVISOR in process.cmdline():
+                return True
+        except (OSError, processes.psutil.Error):
+            continue
+    return False
+
+
+def start(settings: Settings) -> bool:
+    """Start what is not running. Returns False if the stack was up already.
+
+    Raises:
+        ServiceError: a port is taken, or a service ended while it started.
+    """
+    if is_up(settings):
+        return False
+    processes.end(settings.home)
+    require_free(settings.host, settings.ports())
+    for folder in (settings.site, settings.log.parent, settings.airflow_home):
+        folder.mkdir(parents=True, exist_ok=True)
+    environment = settings.environment()
+    with settings.log.open("ab") as log:
+        _migrate(settings, environment, log)
+        subprocess.Popen(
+            [sys.executable, "-m", _SUPERVISOR],
+            cwd=settings.project,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    return True
+
+
+def wait_until_ready(settings: Settings, *, seconds: float = 180.0) -> Airflow:
+    """Wait until Airflow knows the DAG and MLflow answers; then set up pool and DAG.
+
+    Raises:
+        ServiceError: not within ``seconds``, or a service ended; shows the log's last lines.
+    """
+    deadline = time.monotonic() + seconds
+    airflow = Airflow(settings.airflow_url, USER, settings.password())
+    _until(lambda: _answers(f"{settings.airflow_url}/api/v2/version"), settings, deadline)
+    _until(lambda: airflow.has_dag(DAG), settings, deadline)
+    _until(lambda: airflow.is_scheduling(), settings, deadline)
+    _until(lambda: _answers(f"{settings.mlflow_url}/health"), settings, deadline)
+    airflow.set_pool("gpu", settings.gpu_slots, "Trainings at once: one per GPU.")
+    return airflow
+
+
+def stop(settings: Settings) -> int:
+    """End the stack; returns the number of processes that were running."""
+    return processes.end(settings.home)
+
+
+def _migrate(settings: Settings, environment: dict[str, str], log: object) -> None:
+    done = settings.airflow_home / f"migrated-{version('apache-airflow')}"
+    if done.exists():
+        return
+    migration = subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"],
+        env=environment,
+        stdout=log,  # type: ignore[call-overload]
+        stderr=log,
+        check=False,
+    )
+    if migration.returncode != 0:
+        raise ServiceError(f"airflow db migrate failed:\n{_tail(settings)}")
+    done.touch()
+
+
+def _until(condition: Callable[[], bool], settings: Settings, deadline: float) -> None:
+    while not condition():
+        if not is_up(settings):
+            raise ServiceError(f"a service ended while the stack started:\n{_tail(settings)}")
+        if time.monotonic() > deadline:
+            raise ServiceError(f"the stack did not get ready in time:\n{_tail(settings)}")
+        time.sleep(0.3)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _tail(settings: Settings) -> str:
+    lines = settings.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join([*lines[-25:], f"(all of it: {settings.log})"])
