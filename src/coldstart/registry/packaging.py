@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from coldstart import layout
+from coldstart.data.prepared import Prepared
 from coldstart.errors import ArtefactError
 from coldstart.models.bundle import MANIFEST, TENSORS
 from coldstart.params import Params
+from coldstart.registry.serving import BUNDLE, DEFAULT_K, ENCODER, ITEMS, Facts
 
 _REQUIRES = (
     "mlflow",
@@ -30,6 +33,7 @@ _REQUIRES = (
     "scipy",
     "torch",
 )
+_NOT_SERVED = ("stack", "stages", "training", "pages", "cli.py", "__main__.py", "workspace.py")
 PACKED = ("dvc.lock", "params.yaml", "decision.json")
 
 
@@ -39,19 +43,16 @@ def pack(folder: Path, bundle: Path, params: Params, decision: Mapping[str, Any]
     Raises:
         ArtefactError: a file of the workspace is missing.
     """
-    from coldstart.data.prepared import Prepared
-    from coldstart.registry import served_model
-
     prepared = Prepared.load(layout.PREPARED)
-    (folder / served_model.BUNDLE).mkdir(parents=True)
+    (folder / BUNDLE).mkdir(parents=True)
     for name in (TENSORS, MANIFEST):
-        _copy(bundle / name, folder / served_model.BUNDLE / name)
-    _copy(layout.PREPARED / "encoder.json", folder / served_model.ENCODER)
+        _copy(bundle / name, folder / BUNDLE / name)
+    _copy(layout.PREPARED / "encoder.json", folder / ENCODER)
     items = prepared.items.sort_values("item")
     catalogue = {"keys": items["key"].tolist(), "titles": items["title"].tolist()}
     text = json.dumps(catalogue, ensure_ascii=False)
-    (folder / served_model.ITEMS).write_text(text + "\n", encoding="utf-8")
-    served_model.Facts(
+    (folder / ITEMS).write_text(text + "\n", encoding="utf-8")
+    Facts(
         dataset=params.data.name,
         method=str(decision["candidate"]["method"]),
         head=params.head,
@@ -71,7 +72,8 @@ def log_model(experiment_id: str, run_id: str, folder: Path) -> tuple[str, str]:
     from mlflow.models import Model
 
     mlflow.set_experiment(experiment_id=experiment_id)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # asks for an example; the signature is explicit
         info = Model.log(
             artifact_path=None,
             name="recommender",
@@ -80,37 +82,34 @@ def log_model(experiment_id: str, run_id: str, folder: Path) -> tuple[str, str]:
             python_model=str(Path(__file__).with_name("served_entry.py")),
             artifacts={"model": str(folder)},
             code_paths=[str(_code(Path(scratch)))],
-            signature=signature(json.loads((folder / "encoder.json").read_text())),
+            signature=signature(),
             pip_requirements=[f"{name}=={metadata.version(name)}" for name in _REQUIRES],
         )
     return str(info.model_id), str(info.model_uri)
 
 
-def signature(encoder: Mapping[str, Any]) -> Any:
-    """Input, output and parameters; the user's attributes are those that the encoder knows."""
+def signature() -> Any:
+    """Input, output and parameters. Keys and ratings may be numbers or texts, as JSON has them."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import AnyType, Array, Object, Property
 
-    text, number = DataType.string, DataType.double
     inputs = [
-        ColSpec(Array(text), "items", required=False),
-        ColSpec(Array(number), "ratings", required=False),
+        ColSpec(Array(AnyType()), "items"),
+        ColSpec(Array(AnyType()), "ratings"),
+        ColSpec(AnyType(), "user", required=False),
     ]
-    names = [column["name"] for column in encoder["columns"]] + list(encoder["dropped"])
-    if names:
-        fields = [Property(name, AnyType(), required=False) for name in names]
-        inputs.append(ColSpec(Object(fields), "user", required=False))
+    text, number = DataType.string, DataType.double
     best = Object([Property("item", text), Property("title", text), Property("score", number)])
     outputs = [ColSpec(Array(best), "recommendations"), ColSpec(Array(text), "unknown_items")]
-    k = ParamSpec("k", DataType.long, 10)
+    k = ParamSpec("k", DataType.long, DEFAULT_K)
     return ModelSignature(Schema(inputs), Schema(outputs), ParamSchema([k]))
 
 
 def _code(scratch: Path) -> Path:
-    """A copy of the package's sources, so that a version is served by the code that made it."""
+    """A copy of the sources that serving needs: a version is served by the code that made it."""
     target = scratch / "coldstart"
-    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "stack")
+    ignore = shutil.ignore_patterns("__pycache__", *_NOT_SERVED)
     shutil.copytree(Path(__file__).resolve().parents[1], target, ignore=ignore)
     return target
 
