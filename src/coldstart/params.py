@@ -87,6 +87,8 @@ class MFParams(Section):
     sweeps: int = Field(ge=1, le=1000, description="Alternations between users and items.")
     user_penalty: float = Field(gt=0, description="Ridge penalty of a user's factors around their prior.")
     item_penalty: float = Field(gt=0, description="Ridge penalty of an item's factors around their prior.")
+    bias_penalty: float = Field(gt=0, description="Ridge penalty of a user's or an item's bias around its prior.")
+    side_penalty: float = Field(gt=0, description="Ridge penalty of the maps from side information to prior means.")
     crossfit: int = Field(ge=1, le=100, description="Groups of users for cross-fitted item features; 1: none.")
 
 

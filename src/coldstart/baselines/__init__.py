@@ -1,0 +1,42 @@
+"""Baselines: what every meta-learner must beat, tuned with the same care, and two canaries."""
+
+from __future__ import annotations
+
+from coldstart.baselines.base import Baseline
+from coldstart.baselines.bias import Bias
+from coldstart.baselines.constant import Constant
+from coldstart.baselines.item_mean import ItemMean
+from coldstart.baselines.itemknn import ItemKNN
+from coldstart.baselines.popularity import Popularity
+from coldstart.baselines.random import Random
+from coldstart.baselines.ridge import Ridge
+from coldstart.errors import ParamsError
+from coldstart.params import Params, Section, parse_section
+
+BASELINES: dict[str, type[Baseline]] = {
+    "random": Random,
+    "constant": Constant,
+    "popularity": Popularity,
+    "item_mean": ItemMean,
+    "bias": Bias,
+    "itemknn": ItemKNN,
+    "ridge": Ridge,
+}
+"""By the name of their section in ``params.yaml``."""
+
+
+def check_params(params: Params) -> dict[str, Section]:
+    """The checked section of each baseline that ``params.yaml`` asks for, in its order.
+
+    Raises:
+        ParamsError: an unknown baseline or key, or a value out of range.
+    """
+    for name in params.baselines:
+        if name not in BASELINES:
+            raise ParamsError(
+                f"baselines.{name}: unknown baseline; allowed here: {', '.join(sorted(BASELINES))}"
+            )
+    return {
+        name: parse_section(BASELINES[name].Params, raw, f"baselines.{name}")
+        for name, raw in params.baselines.items()
+    }

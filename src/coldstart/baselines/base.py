@@ -1,0 +1,63 @@
+"""What all baselines share: how they are fitted and how they become a bundle.
+
+Legend of the package: B users, S support ratings, Q query items, N items with the unknown one,
+F user features, D backbone features, K neighbours.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import fields
+from typing import Any, ClassVar, Self
+
+from torch import Tensor
+
+from coldstart.data.episodes import Episodes, History
+from coldstart.models.backbone import Backbone
+from coldstart.models.bundle import Bundle
+from coldstart.models.recommender import Recommender
+from coldstart.params import Section
+
+
+class Empty(Section):
+    """A baseline without parameters."""
+
+
+class Baseline(Recommender):
+    """A frozen dataclass: its tensor fields are fitted, the others are JSON values."""
+
+    Params: ClassVar[type[Section]] = Empty
+    """The baseline's section of ``params.yaml``, ``baselines.NAME``."""
+
+    @classmethod
+    @abstractmethod
+    def fit(
+        cls, history: History, backbone: Backbone, validation: Episodes, params: Any, seed: int
+    ) -> Self:
+        """Fit on the historical users.
+
+        Args:
+            history: Ratings of historical users.
+            backbone: Fitted on the same history.
+            validation: Episodes of users in neither ``history`` nor the cold users.
+            params: An instance of ``cls.Params``.
+            seed: Of everything random.
+        """
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensor fields."""
+        return {name: value for name, value in self._fields().items() if isinstance(value, Tensor)}
+
+    def config(self) -> dict[str, Any]:
+        """The other fields."""
+        return {
+            name: value for name, value in self._fields().items() if not isinstance(value, Tensor)
+        }
+
+    def _fields(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle) -> Self:
+        """The inverse of :meth:`to_bundle`."""
+        return cls(**bundle.config, **bundle.tensors)

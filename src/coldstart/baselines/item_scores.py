@@ -1,0 +1,36 @@
+"""Scores that are the same for every user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from coldstart.baselines.base import Baseline
+from coldstart.data.episodes import Support
+from coldstart.models.recommender import Prediction, State
+
+
+@dataclass(frozen=True)
+class ItemScores(Baseline):
+    """Not personal: adapting remembers only how many users there are."""
+
+    score_N: Tensor  # target units
+
+    @property
+    def n_items(self) -> int:  # type: ignore[override]
+        """Length of the catalogue."""
+        return len(self.score_N)
+
+    def adapt(self, support: Support) -> State:
+        """Nothing is learnt from the support."""
+        return {"nothing_B0": torch.empty(support.n_users, 0)}
+
+    def score(self, state: State, items_BQ: Tensor) -> Prediction:
+        """The items' scores."""
+        return Prediction(self.score_N[items_BQ])
+
+    def score_catalogue(self, state: State) -> Prediction:
+        """The same row for every user."""
+        return Prediction(self.score_N.expand(len(state["nothing_B0"]), -1))

@@ -1,0 +1,140 @@
+"""Baseline ``itemknn``: the support's ratings, spread to the most similar items."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy import sparse
+from torch import Tensor
+
+from coldstart.baselines.base import Baseline
+from coldstart.baselines.offsets import Offsets, fit_offsets, user_offset
+from coldstart.data.episodes import Episodes, History, Support
+from coldstart.models.backbone import Backbone
+from coldstart.models.recommender import Prediction, State
+from coldstart.params import Section
+
+CHUNK = 256
+"""Rows of the similarity matrix that are dense at a time; bounds memory on large catalogues."""
+
+
+class ItemKNNParams(Section):
+    """Neighbourhood and shrinkage."""
+
+    neighbours: int = Field(ge=1, description="Most similar items kept for each item.")
+    shrinkage: float = Field(ge=0, description="Imagined common raters without any correlation.")
+    damping: float = Field(gt=0, description="Imagined similarity to neighbours of residual 0.")
+    item_damping: float = Field(gt=0, description="Imagined ratings of each item at the mean.")
+    user_damping: float = Field(gt=0, description="Imagined ratings of each user at offset 0.")
+
+
+@dataclass(frozen=True)
+class ItemKNN(Baseline):
+    """``item_i + user_u + sum_j s_ij r_uj / (damping + sum_j |s_ij|)`` over rated neighbours ``j``.
+
+    ``r`` is what a rating lies above both offsets; ``s`` the correlation of those residuals over
+    common raters, times ``n / (n + shrinkage)`` (Koren 2010, section 2.2). A model that stores the
+    most similar items of each *rated* item (Sarwar et al. 2001) ranks a catalogue by touching
+    S K entries instead of N K. Without any rating it is the item's offset.
+    """
+
+    kind: ClassVar[str] = "itemknn"
+    Params: ClassVar[type[Section]] = ItemKNNParams
+    item_N: Tensor
+    neighbours_NK: Tensor  # int32, ascending
+    similarity_NK: Tensor  # 0 where an item has fewer neighbours
+    damping: float
+    user_damping: float
+
+    @property
+    def n_items(self) -> int:  # type: ignore[override]
+        """Length of the catalogue."""
+        return len(self.item_N)
+
+    @classmethod
+    def fit(
+        cls,
+        history: History,
+        backbone: Backbone,
+        validation: Episodes,
+        params: ItemKNNParams,
+        seed: int,
+    ) -> Self:
+        """Offsets first, then the correlation of what they leave."""
+        offsets = fit_offsets(history, params.item_damping, params.user_damping, 1.0)
+        neighbours_NK, similarity_NK = most_similar(
+            history, offsets, params.shrinkage, params.neighbours
+        )
+        return cls(
+            offsets.item_N, neighbours_NK, similarity_NK, params.damping, params.user_damping
+        )
+
+    def adapt(self, support: Support) -> State:
+        """The user's offset, and the support as residuals."""
+        offset_B = user_offset(
+            support, self.item_N, torch.zeros(support.n_users), self.user_damping
+        ).float()
+        rest_BS = support.targets_BS - self.item_N[support.items_BS] - offset_B[:, None]
+        return {
+            "offset_B": offset_B,
+            "items_BS": support.items_BS,
+            "rest_BS": rest_BS * support.mask_BS,
+            "mask_BS": support.mask_BS,
+        }
+
+    def score(self, state: State, items_BQ: Tensor) -> Prediction:
+        """Find the items among the neighbours of each rated one, which are in ascending order."""
+        near_BSK = self.neighbours_NK[state["items_BS"]]
+        items_BSQ = items_BQ.int()[:, None].expand(-1, near_BSK.shape[1], -1).contiguous()
+        place_BSQ = torch.searchsorted(near_BSK, items_BSQ).clamp(max=near_BSK.shape[2] - 1)
+        found_BSQ = (near_BSK.gather(2, place_BSQ) == items_BSQ) & state["mask_BS"][..., None]
+        weight_BSQ = self.similarity_NK[state["items_BS"]].gather(2, place_BSQ) * found_BSQ
+        sum_BQ = (weight_BSQ * state["rest_BS"][..., None]).sum(1)
+        return self._predict(self.item_N[items_BQ], state, sum_BQ, weight_BSQ.abs().sum(1))
+
+    def score_catalogue(self, state: State) -> Prediction:
+        """Scatter every rating to its item's neighbours."""
+        where_BT = self.neighbours_NK[state["items_BS"]].long().flatten(1)
+        weight_BSK = self.similarity_NK[state["items_BS"]] * state["mask_BS"][..., None]
+        push_BT = (weight_BSK * state["rest_BS"][..., None]).flatten(1)
+        empty_BN = torch.zeros(len(where_BT), self.n_items)
+        sum_BN = empty_BN.scatter_add(1, where_BT, push_BT)
+        weight_BN = empty_BN.scatter_add(1, where_BT, weight_BSK.abs().flatten(1))
+        return self._predict(self.item_N, state, sum_BN, weight_BN)
+
+    def _predict(self, item: Tensor, state: State, total: Tensor, weight: Tensor) -> Prediction:
+        return Prediction(item + state["offset_B"][:, None] + total / (weight + self.damping))
+
+
+def most_similar(
+    history: History, offsets: Offsets, shrinkage: float, neighbours: int
+) -> tuple[Tensor, Tensor]:
+    """The ``K`` items with the largest absolute similarity to each item, and the similarities."""
+    users, items = history.users_R.numpy(), history.items_R.numpy()
+    shape = (history.n_users, history.n_items)
+    fitted_R = offsets.item_N[history.items_R] + offsets.user_U[history.users_R]
+    rest_R = (history.targets_R - fitted_R).numpy().astype(np.float64)
+    rest = sparse.csc_array((rest_R, (users, items)), shape=shape)
+    seen = sparse.csc_array((np.ones_like(rest_R), (users, items)), shape=shape)
+    square = sparse.csc_array((rest_R**2, (users, items)), shape=shape)
+    rest_rows, seen_rows, square_rows = rest.tocsr(), seen.tocsr(), square.tocsr()
+    index, value = [], []
+    for start in range(0, history.n_items, CHUNK):
+        part = slice(start, start + CHUNK)
+        common = torch.from_numpy((seen[:, part].T @ seen_rows).toarray())
+        cross = torch.from_numpy((rest[:, part].T @ rest_rows).toarray())
+        own = torch.from_numpy((square[:, part].T @ seen_rows).toarray())
+        other = torch.from_numpy((seen[:, part].T @ square_rows).toarray())
+        scale = (own * other).sqrt_().clamp_(min=1e-12)
+        similarity = cross / scale * common / (common + max(shrinkage, 1e-12))
+        rows = torch.arange(len(similarity))
+        similarity[rows, rows + start] = 0
+        top = similarity.abs().topk(min(neighbours, history.n_items - 1), dim=1).indices
+        top = top.sort(dim=1).values
+        index.append(top.int())
+        value.append(similarity.gather(1, top).float())
+    return torch.cat(index), torch.cat(value)

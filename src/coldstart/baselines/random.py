@@ -1,0 +1,71 @@
+"""Baseline ``random``: uniform scores inside the scale, a canary that knows nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from coldstart.baselines.base import Baseline, Empty
+from coldstart.data.episodes import Episodes, History, Support
+from coldstart.models.backbone import Backbone
+from coldstart.models.recommender import Prediction, State
+
+
+@dataclass(frozen=True)
+class Random(Baseline):
+    """A hash of user and item, so that a score depends neither on the batch nor on the call.
+
+    A user is known by their support and attributes; users who agree in both get the same scores.
+    """
+
+    kind: ClassVar[str] = "random"
+    n_items: int
+    low: float
+    high: float
+    seed: int
+
+    @classmethod
+    def fit(
+        cls, history: History, backbone: Backbone, validation: Episodes, params: Empty, seed: int
+    ) -> Self:
+        """Read the scale off the targets."""
+        low, high = history.targets_R.min(), history.targets_R.max()
+        return cls(history.n_items, float(low), float(high), seed)
+
+    def adapt(self, support: Support) -> State:
+        """A key per user, the same in any order of the support."""
+        ratings_BS = mix(mix(support.items_BS) + _bits(support.targets_BS)) * support.mask_BS
+        position_F = mix(torch.arange(support.users_BF.shape[1]))
+        attributes_BF = mix(_bits(support.users_BF) + position_F)
+        return {"key_B": mix(ratings_BS.sum(1) + mix(attributes_BF.sum(1) + self.seed))}
+
+    def score(self, state: State, items_BQ: Tensor) -> Prediction:
+        """``low`` to ``high``, uniform."""
+        hash_BQ = mix(state["key_B"][:, None] + mix(items_BQ))
+        share_BQ = (hash_BQ & 0xFFFFFF).double() / 0x1000000
+        return Prediction((self.low + (self.high - self.low) * share_BQ).float())
+
+    def score_catalogue(self, state: State) -> Prediction:
+        """As :meth:`score`."""
+        return self.score(state, torch.arange(self.n_items).expand(len(state["key_B"]), -1))
+
+
+def mix(keys: Tensor) -> Tensor:
+    """Hash int64 keys to int64: the finaliser of SplitMix64 (Steele et al. 2014), mod 2^64."""
+    keys = keys - 0x61C8864680B583EB
+    keys = (keys ^ _shift(keys, 30)) * -0x40A7B892E31B1A47
+    keys = (keys ^ _shift(keys, 27)) * -0x6B2FB644ECCEEE15
+    return keys ^ _shift(keys, 31)
+
+
+def _shift(keys: Tensor, bits: int) -> Tensor:
+    """Logical right shift: torch's is arithmetic."""
+    return (keys >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _bits(values: Tensor) -> Tensor:
+    """The bit patterns of float32 values; -0.0 counts as 0.0."""
+    return (values + 0.0).contiguous().view(torch.int32).long()

@@ -1,0 +1,14 @@
+"""Pretrained models that meta-learners start from, by the value of ``pretrain.backbone``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from coldstart.data.episodes import Episodes, History
+from coldstart.models.backbone import Backbone
+from coldstart.models.backbones.mf import fit_mf
+from coldstart.params import PretrainParams
+
+BACKBONES: dict[str, Callable[[History, Episodes, PretrainParams, int], Backbone]] = {
+    "mf": fit_mf,
+}

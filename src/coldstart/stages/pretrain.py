@@ -1,0 +1,41 @@
+"""Stage ``pretrain``: the backbone and all baselines, fitted on each fold's historical users."""
+
+from __future__ import annotations
+
+import torch
+
+from coldstart import layout
+from coldstart.baselines import BASELINES, check_params
+from coldstart.data.prepared import Prepared
+from coldstart.errors import DataError
+from coldstart.models.backbones import BACKBONES
+from coldstart.params import load_params
+from coldstart.progress import progress
+
+
+def run() -> None:
+    """Write one bundle per fold for the backbone and for every baseline of ``params.yaml``.
+
+    Raises:
+        ParamsError: an unknown baseline, an unknown key or a value out of range.
+        DataError: a fold without historical ratings or without validation users.
+    """
+    params = load_params(layout.PARAMS)
+    baselines = check_params(params)
+    torch.set_num_threads(params.threads)
+    prepared = Prepared.load()
+    for fold in progress(prepared.folds, "pretrain folds"):
+        history = prepared.history(fold)
+        validation = prepared.eval_episodes(fold, "validation")
+        if not len(history.targets_R) or not validation.n_users:
+            raise DataError(
+                f"fold {fold}: {len(history.targets_R)} historical ratings and "
+                f"{validation.n_users} validation users with enough ratings; both are needed: "
+                "lower prepare.min_ratings or change prepare.validation_share"
+            )
+        fit_backbone = BACKBONES[params.pretrain.backbone]
+        backbone = fit_backbone(history, validation, params.pretrain, params.seed)
+        backbone.to_bundle().save(layout.fold_folder(layout.BACKBONE, fold))
+        for name, section in baselines.items():
+            fitted = BASELINES[name].fit(history, backbone, validation, section, params.seed)
+            fitted.to_bundle().save(layout.fold_folder(layout.BASELINES / name, fold))
