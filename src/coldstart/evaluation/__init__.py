@@ -1,0 +1,1 @@
+"""How methods are compared: one protocol, per-user metrics, intervals, canaries and the gate."""

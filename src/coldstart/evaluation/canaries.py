@@ -1,0 +1,207 @@
+"""Methods that must fail, and what theory says of their scores.
+
+``random`` and ``constant`` know nothing, so their rankings are random orders: mean and variance of
+every metric follow from drawing without replacement. The observed mean over ``n`` independent users
+exceeds the expected one by ``t`` with a probability of at most ``DELTA`` (Bernstein's
+inequality, metrics in [0, 1]): ``t = sqrt(2 v L / n) + L / (3 n)`` with ``L = log(1 / DELTA)`` and
+``v`` the mean variance. A canary above it has seen what it must not: the evaluation fails.
+
+Shapes: B users, Q query items.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from coldstart.errors import EvaluationError
+from coldstart.evaluation import metrics
+from coldstart.evaluation.protocol import NDCG_TOP, EvaluationSet
+
+DELTA = 1e-7
+"""Chance of a false alarm per check; there are about a hundred in an evaluation."""
+Z_SHUFFLED = 5.0
+"""Standard errors by which shuffled labels may seem to help before it is no longer noise."""
+
+
+class Canary(NamedTuple):
+    """One check: ``value`` must not be better than ``limit``."""
+
+    canary: str
+    metric: str
+    k: int
+    value: float
+    expected: float
+    limit: float
+    ok: bool
+
+
+class Moments(NamedTuple):
+    """Mean and variance of a metric for each user, under a random order."""
+
+    mean_B: Tensor
+    variance_B: Tensor
+
+
+def weighted_draw(weights: Tensor, share_B: Tensor, spread_B: Tensor, size_B: Tensor) -> Moments:
+    """Moments of ``sum_i weights_i x_i`` with ``x`` drawn without replacement from a population.
+
+    ``share_B`` and ``spread_B`` are the population's mean and variance, ``size_B`` its size.
+    """
+    total, squares = weights.sum(), weights.square().sum()
+    pairs_B = (total.square() - squares) / (size_B - 1)
+    return Moments(share_B * total, spread_B * (squares - pairs_B))
+
+
+def random_order(target: EvaluationSet, k: int, n_items: int) -> dict[str, Moments]:
+    """What each ranking metric is on average when the order is random."""
+    mask_BQ = target.episodes.mask_BQ
+    liked_BQ = (target.ratings_BQ >= target.like) & mask_BQ
+    n_B, likes_B = mask_BQ.sum(1).double(), liked_BQ.sum(1).double()
+    others_B = n_B - likes_B
+    pairs_B = likes_B * others_B
+    half_B = torch.full_like(n_B, 0.5).where(pairs_B > 0, torch.nan)
+    moments = {"auc": Moments(half_B, (n_B + 1) / (12 * pairs_B))}
+    moments["ndcg@5"] = _graded(target, n_B)
+    size_B = n_items - 1.0 - target.episodes.support.first(k).mask_BS.sum(1).double()
+    share_B = likes_B / size_B
+    spread_B = share_B * (1 - share_B)
+    weights = metrics.discounts(metrics.TOP)
+    undefined_B = torch.where(likes_B > 0, 1.0, torch.nan)
+    for name, weight, scale_B in (
+        ("recall@10", torch.ones_like(weights), likes_B),
+        ("ndcg@10", weights, weights.cumsum(0)[(likes_B.clamp(1, metrics.TOP) - 1).long()]),
+    ):
+        mean_B, variance_B = weighted_draw(weight, share_B, spread_B, size_B)
+        scale_B = scale_B * undefined_B
+        moments[name] = Moments(mean_B / scale_B, variance_B / scale_B.square())
+    moments["mrr@10"] = _first_hit(likes_B, size_B, undefined_B)
+    return moments
+
+
+def _graded(target: EvaluationSet, n_B: Tensor) -> Moments:
+    mask_BQ = target.episodes.mask_BQ
+    gains_BQ = torch.where(mask_BQ, torch.exp2(target.ratings_BQ.double()) - 1, 0.0)
+    share_B = gains_BQ.sum(1) / n_B
+    centred_BQ = torch.where(mask_BQ, gains_BQ - share_B[:, None], 0.0)
+    top = min(NDCG_TOP, gains_BQ.shape[1])
+    weights = metrics.discounts(top)
+    ideal_B = gains_BQ.topk(top, dim=1)[0] @ weights
+    mean_B, variance_B = weighted_draw(weights, share_B, centred_BQ.square().sum(1) / n_B, n_B)
+    return Moments(mean_B / ideal_B, variance_B / ideal_B.square())
+
+
+def _first_hit(likes_B: Tensor, size_B: Tensor, undefined_B: Tensor) -> Moments:
+    """The first liked item is at rank r with probability P(none before) L / (what is left)."""
+    none_B, mean_B, square_B = (torch.ones_like(size_B), *torch.zeros(2, *size_B.shape).double())
+    for rank in range(1, metrics.TOP + 1):
+        hit_B = (likes_B / (size_B - rank + 1)).clamp(0, 1)
+        mean_B = mean_B + none_B * hit_B / rank
+        square_B = square_B + none_B * hit_B / rank**2
+        none_B = none_B * (1 - hit_B)
+    return Moments(mean_B * undefined_B, (square_B - mean_B.square()) * undefined_B)
+
+
+def independent_users(target: EvaluationSet, k: int) -> float:
+    """Effective number of users whose orders are drawn independently by ``random``.
+
+    It knows a user by support and attributes alone, so users who agree in both share one order
+    (without attributes, everybody at K=0): ``n^2 / sum of squared group sizes``.
+    """
+    support = target.episodes.support.first(k)
+    known = torch.hstack([support.items_BS.double(), support.targets_BS, support.users_BF])
+    if known.shape[1] == 0:
+        return 1.0
+    sizes = torch.unique(known, dim=0, return_counts=True)[1].double()
+    return float(sizes.sum().square() / sizes.square().sum())
+
+
+def check_ranking(
+    canary: str, users: pd.DataFrame, target: EvaluationSet, n_items: int
+) -> list[Canary]:
+    """Compare every ranking metric of a canary with a random order's."""
+    checks = []
+    for k, rows in users.groupby("k"):
+        for name, moments in random_order(target, int(str(k)), n_items).items():
+            defined_B = ~torch.isnan(moments.mean_B)
+            n = float(defined_B.sum())
+            if name not in rows or n == 0:
+                continue
+            if canary == "random":
+                n = min(n, independent_users(target, int(str(k))))
+            log = math.log(1 / DELTA)
+            variance = float(moments.variance_B[defined_B].mean())
+            expected = float(moments.mean_B[defined_B].mean())
+            limit = expected + math.sqrt(2 * variance * log / n) + log / (3 * n)
+            value = float(rows[name].mean())
+            checks.append(Canary(canary, name, int(str(k)), value, expected, limit, value <= limit))
+    return checks
+
+
+def check_error(canary: str, users: pd.DataFrame, target: EvaluationSet) -> list[Canary]:
+    """No prediction made without the labels has a lower error than the best single constant.
+
+    That constant is the mean of the targets, so the floor is their standard deviation (or, with
+    likes, their entropy); 1% is left for a random canary that nearly equals it.
+    """
+    y = target.episodes.targets_BQ[target.episodes.mask_BQ].double()
+    click = target.head == "click"
+    mean = y.mean()
+    entropy = -(torch.xlogy(mean, mean) + torch.xlogy(1 - mean, 1 - mean))
+    floor = float(entropy if click else y.var(correction=0).sqrt())
+    name = "log_loss" if click else "mse"
+    checks = []
+    for k, rows in users.groupby("k"):
+        value = float(rows[name].mean())
+        value = value if click else math.sqrt(value)
+        limit = 0.99 * floor
+        metric = "log_loss" if click else "rmse"
+        checks.append(Canary(canary, metric, int(str(k)), value, floor, limit, value >= limit))
+    return checks
+
+
+def check_shuffled(
+    method: str, users: pd.DataFrame, honest: pd.DataFrame, error: str
+) -> list[Canary]:
+    """With the labels of somebody else, a method must not beat itself without any support.
+
+    ``users`` are the results with shuffled labels, ``honest`` those of the same method; ``error``
+    is the per-user metric, lower is better. Paired by user.
+    """
+    prior = honest[honest["k"] == 0].set_index("user")[error]
+    checks = []
+    for k, rows in users[users["k"] > 0].groupby("k"):
+        gain = (prior - rows.set_index("user")[error]).dropna()
+        noise = (
+            Z_SHUFFLED * float(gain.std(ddof=1)) / math.sqrt(len(gain))
+            if len(gain) > 1
+            else math.inf
+        )
+        expected, value = float(prior.mean()), float(rows[error].mean())
+        ok = not float(gain.mean()) > noise  # one user has no standard error and proves nothing
+        name = f"shuffled labels ({method})"
+        checks.append(Canary(name, error, int(str(k)), value, expected, expected - noise, ok))
+    return checks
+
+
+def require(checks: list[Canary]) -> None:
+    """Fail the evaluation if a canary did better than it can.
+
+    Raises:
+        EvaluationError: names each canary, metric, value and limit.
+    """
+    broken = [c for c in checks if not c.ok]
+    if broken:
+        lines = [
+            f"canary {c.canary}: {c.metric} at K={c.k} is {c.value:.4f}; theory says "
+            f"{c.expected:.4f} and allows no better than {c.limit:.4f}"
+            for c in broken
+        ]
+        raise EvaluationError(
+            "\n".join(lines) + "\nLabels reach a method that must not see them, or the metric is "
+            "wrong; no result of this evaluation can be trusted"
+        )

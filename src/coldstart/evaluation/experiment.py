@@ -1,0 +1,132 @@
+"""Every method on every fold: canaries, per-user results and the candidate for promotion."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from coldstart.data.prepared import Prepared
+from coldstart.errors import ParamsError
+from coldstart.evaluation import canaries
+from coldstart.evaluation.canaries import Canary
+from coldstart.evaluation.methods import (
+    CANARIES,
+    REFERENCE,
+    FittedMethod,
+    fitted_methods,
+    load_method,
+    method_names,
+)
+from coldstart.evaluation.protocol import (
+    Evaluation,
+    EvaluationSet,
+    evaluate,
+    evaluation_set,
+    shuffled,
+)
+from coldstart.evaluation.segments import user_segments
+from coldstart.evaluation.significance import squared
+from coldstart.params import Params
+from coldstart.progress import progress
+
+_TIE = 6
+"""Decimals to which validation scores are compared; equal ones go to the simpler method."""
+
+
+class Results(NamedTuple):
+    """What one evaluation found; all tables derive from it."""
+
+    users: pd.DataFrame  # schema.USER_METRICS and a column per metric
+    coverage: pd.DataFrame  # method, fold, seed, k, coverage
+    segments: pd.DataFrame  # user and a column per segment, cold users only
+    canaries: list[Canary]
+    candidate: dict[str, Any]  # method, fold, seed
+
+
+def run_experiment(prepared: Prepared, params: Params) -> Results:
+    """Evaluate all methods on validation users, then on the cold ones, which are read once.
+
+    Raises:
+        EvaluationError: a canary did better than it can.
+        ParamsError: a canary or the reference is not among the baselines.
+    """
+    for name in (*CANARIES, REFERENCE):
+        if name not in params.baselines:
+            raise ParamsError(f"baselines.{name}: is missing; every evaluation compares with it")
+    fitted = [method for fold in params.prepare.folds for method in fitted_methods(params, fold)]
+    sets = {
+        (fold, role): evaluation_set(prepared, params, fold, role)
+        for fold in params.prepare.folds
+        for role in ("validation", "cold")
+    }
+    frames: list[pd.DataFrame] = []
+    coverage: list[pd.DataFrame] = []
+    checks: list[Canary] = []
+    for method in progress(fitted, "evaluate"):
+        model = load_method(method.folder)
+        for role in ("validation", "cold"):
+            target = sets[method.fold, role]
+            found = evaluate(model, target, params.prepare.shots, catalogue=role == "cold")
+            frames.append(_labelled(method, role, found.users))
+            if role == "cold":
+                coverage.append(_coverage_rows(method, found))
+                if method.name in CANARIES:
+                    checks += canaries.check_ranking(
+                        method.name, found.users, target, model.n_items
+                    )
+                    checks += canaries.check_error(method.name, found.users, target)
+    users = pd.concat(frames, ignore_index=True)
+    chosen = candidate(users, params)
+    checks += _shuffled_checks(chosen, sets[chosen["fold"], "cold"], params)
+    canaries.require(checks)
+    segments = [user_segments(prepared, fold) for fold in params.prepare.folds]
+    return Results(
+        users, pd.concat(coverage, ignore_index=True), pd.concat(segments), checks, chosen
+    )
+
+
+def candidate(users: pd.DataFrame, params: Params) -> dict[str, Any]:
+    """The best method on validation users, and its best seed in the first fold.
+
+    Equal methods go to the simpler: baselines first, then algorithms, in the order of their tables.
+    """
+    gate = params.gate
+    rows = users[(users["role"] == "validation") & (users["k"] == gate.shot)]
+    error = squared(gate.metric)
+    names = [name for name in method_names(params) if name not in CANARIES]
+    scores = rows.groupby("method")[error].mean().round(_TIE)
+    best = min(names, key=lambda name: (scores[name], names.index(name)))
+    fold = params.prepare.folds[0]
+    seeds = rows[(rows["method"] == best) & (rows["fold"] == fold)].groupby("seed")[error].mean()
+    return {"method": best, "fold": fold, "seed": int(str(seeds.round(_TIE).idxmin()))}
+
+
+def _labelled(method: FittedMethod, role: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Per-user results with the columns of ``schema.USER_METRICS`` in front, in its types."""
+    rows = rows.astype({"user": "int32", "k": "int16"})
+    rows.insert(0, "method", method.name)
+    rows.insert(1, "fold", pd.Series(method.fold, index=rows.index, dtype="int8"))
+    rows.insert(2, "seed", pd.Series(method.seed, index=rows.index, dtype="int8"))
+    rows.insert(3, "role", role)
+    return rows
+
+
+def _coverage_rows(method: FittedMethod, found: Evaluation) -> pd.DataFrame:
+    rows = pd.DataFrame({"k": list(found.coverage), "coverage": list(found.coverage.values())})
+    return rows.assign(method=method.name, fold=method.fold, seed=method.seed)
+
+
+def _shuffled_checks(chosen: dict[str, Any], target: EvaluationSet, params: Params) -> list[Canary]:
+    """The candidate, fed the support labels of other users."""
+    if target.n_users < 2:
+        return []
+    wanted = (chosen["method"], chosen["seed"])
+    bundles = fitted_methods(params, chosen["fold"])
+    folder = next(m.folder for m in bundles if (m.name, m.seed) == wanted)
+    model = load_method(folder)
+    shots = sorted({0, *params.prepare.shots})
+    honest = evaluate(model, target, [0], catalogue=False).users
+    fooled = evaluate(model, shuffled(target, params.seed), shots, catalogue=False).users
+    error = "log_loss" if params.head == "click" else "mse"
+    return canaries.check_shuffled(chosen["method"], fooled, honest, error)

@@ -1,0 +1,117 @@
+"""Groups of cold users: by their attributes, their activity and their taste for popular items.
+
+Segments are described, never optimised for; one with few users is shown but never gates.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from coldstart.data.features import CategoryColumn
+from coldstart.data.prepared import Prepared
+from coldstart.evaluation.significance import (
+    Floats,
+    finish,
+    interval,
+    resampled_means,
+    squared,
+    user_table,
+)
+
+MAX_LEVELS = 30
+"""A category with more values is not a segment: its groups would be too small to mean anything."""
+POPULAR_SHARE = 0.1
+"""The popular items are this share of the catalogue, those with the most historical ratings."""
+
+
+def user_segments(prepared: Prepared, fold: int) -> pd.DataFrame:
+    """Segments of the cold users of a fold: ``user`` and a text column per segment."""
+    users = np.unique(prepared.eval_episodes(fold, "cold").users_B.numpy())
+    table = prepared.users.set_index("user").loc[users]
+    columns: dict[str, list[str] | NDArray[np.int64]] = {"user": users}
+    for column in prepared.encoder.columns:
+        postcode = isinstance(column, CategoryColumn) and column.length is not None
+        if postcode or len(column.labels) > MAX_LEVELS:
+            continue
+        names = [label.removeprefix(f"{column.name}=") for label in column.labels]
+        codes = column.codes(table[column.name])
+        columns[column.name] = [names[c] if c >= 0 else "other or unknown" for c in codes]
+    columns["activity"] = terciles(table["n_ratings"].to_numpy(dtype=float), "{} ratings")
+    popular = 100 * _popular_share(prepared, fold, users)
+    columns["popular items"] = terciles(popular, "{}% popular")
+    return pd.DataFrame(columns)
+
+
+def terciles(values: Floats, label: str) -> list[str]:
+    """Three bands of about equal size, each named by its range."""
+    whole = np.round(values).astype(int)
+    edges = np.quantile(whole, (1 / 3, 2 / 3), method="higher")
+    bands = np.searchsorted(edges, whole, side="right")
+    names = {}
+    for band in np.unique(bands):
+        inside = whole[bands == band]
+        low, high = inside.min(), inside.max()
+        names[band] = label.format(f"{low}–{high}" if low < high else f"{low}")
+    return [names[band] for band in bands]
+
+
+def _popular_share(prepared: Prepared, fold: int, users: NDArray[np.int64]) -> Floats:
+    counts = np.bincount(prepared.history(fold).items_R.numpy(), minlength=prepared.n_items)
+    n_popular = max(1, round(POPULAR_SHARE * (prepared.n_items - 1)))
+    popular = np.zeros(prepared.n_items, dtype=bool)
+    popular[np.argsort(-counts, kind="stable")[:n_popular]] = True
+    ratings = prepared.ratings[prepared.ratings["user"].isin(users)]
+    share = pd.Series(popular[ratings["item"].to_numpy()]).groupby(ratings["user"].to_numpy())
+    return share.mean().reindex(users).to_numpy(dtype=float)
+
+
+def segment_table(
+    rows: pd.DataFrame,
+    segments: pd.DataFrame,
+    *,
+    metric: str,
+    reference: str,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> pd.DataFrame:
+    """The metric of every method in every segment, and its gain over ``reference`` there.
+
+    ``rows`` are per-user results at one K. The gain is reference - method, so that more is better
+    where the metric is an error; its interval is paired by user.
+    """
+    table = user_table(rows, [squared(metric)]).droplevel(["k"], axis=1)[squared(metric)]
+    groups = segments.drop_duplicates("user").set_index("user").reindex(table.index)
+    inside = {
+        (str(name), str(level)): (groups[name] == level).to_numpy()
+        for name in groups.columns
+        for level in _levels(groups[name])
+    }
+    methods = [str(m) for m in table.columns]
+    values = table.to_numpy(dtype=float)
+    stacked = np.hstack([np.where(mask[:, None], values, np.nan) for mask in inside.values()])
+    samples = finish(metric, resampled_means(stacked, resamples, seed))
+    points = finish(metric, np.nanmean(stacked, axis=0))
+    ref = methods.index(reference)
+    out = []
+    for g, ((name, level), mask) in enumerate(inside.items()):
+        block = slice(g * len(methods), (g + 1) * len(methods))
+        gains = samples[:, block][:, [ref]] - samples[:, block]
+        low, high = interval(gains, confidence)
+        for m, method in enumerate(methods):
+            value, best = points[block][m], points[block][ref]
+            gain = {"gain": best - value, "gain_low": low[m], "gain_high": high[m]}
+            key = {"segment": name, "level": level, "n_users": int(mask.sum()), "method": method}
+            out.append({**key, "value": value, **gain})
+    return pd.DataFrame(out)
+
+
+def _levels(values: pd.Series) -> list[str]:
+    """By the first number in the name where it has one, so that bands come in order."""
+    levels = pd.Series(values.dropna().unique())
+    order = pd.to_numeric(levels.str.extract(r"(\d+)")[0], errors="coerce").fillna(-1)
+    below = levels.str.contains(" < ", regex=False)
+    frame = pd.DataFrame({"level": levels, "order": order, "below": ~below})
+    return frame.sort_values(["order", "below", "level"])["level"].tolist()
