@@ -101,9 +101,13 @@ class MetaLearner(Recommender, Generic[P]):
         return type(self)(moved, self.params, self.head, theta)
 
     def adapt(self, support: Support) -> State:
-        """See :meth:`Recommender.adapt`; works in ``torch.inference_mode`` too."""
+        """See :meth:`Recommender.adapt`; new users read the table fitted on all history.
+
+        Works in ``torch.inference_mode`` too, although gradients may be taken inside.
+        """
         with torch.inference_mode(False), torch.no_grad():
             support = Support(*(t.clone() if t.is_inference() else t for t in support))
+            support = support._replace(crossfit_B=torch.zeros_like(support.crossfit_B))
             return self.adapt_with(self.theta, support, training=False)
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:

@@ -1,8 +1,8 @@
 """A Bayesian linear head per user, solved in closed form; everything else is meta-learned.
 
 y = offset_i + phi_i . w + e,  w ~ N(A x_u + a, L L'),  e ~ N(0, s_i^2). The item features phi are
-the backbone's and a constant, plus a residual encoder that starts at zero; A, a, L, the noise and
-the encoder follow the gradient of the query's likelihood through the solve (as in Harrison et al.
+the backbone's plus those of a residual encoder that starts at zero; A, a, L, the noise and the
+encoder follow the gradient of the query's likelihood through the solve (as in Harrison et al.
 2018, ALPaCA, with an informed prior). Prior and features start as the backbone's, so the untrained
 head is the backbone's ridge fold-in. With the click-through head the same Gaussian model is fitted
 to targets 0 and 1 and its mean is clipped to probabilities.
@@ -10,7 +10,7 @@ to targets 0 and 1 and its mean is clipped to probabilities.
 Work is done with whitened features psi = L' phi / s, for which the prior covariance is the identity
 and the noise is 1: one Cholesky factor, of size min(S, E), gives mean and covariance.
 
-Legend: B users, S support, Q query, N items, D backbone features, E = D + 1, F user features,
+Legend: B users, S support, Q query, N items, D backbone features, also E, F user features,
 H hidden units of the encoder.
 """
 
@@ -66,20 +66,20 @@ class BayesHead(MetaLearner[BayesHeadParams]):
     def initial(cls, backbone: Backbone, params: BayesHeadParams, head: Head, seed: int) -> Theta:
         """The backbone's prior, an isotropic covariance, and an encoder that adds nothing."""
         generator = torch.Generator().manual_seed(seed)
-        F, D = backbone.prior_FD.shape
+        D = backbone.prior_FD.shape[1]
         scale = 0.5 if isinstance(head, ClickHead) else 1.0
         noise = 2 * math.log(params.noise * scale)
         spread = 0.5 * (math.log(params.prior_ratio) + noise)
-        first = torch.randn(D + 1, params.hidden, generator=generator) * (2 / (D + 1)) ** 0.5
+        first = torch.randn(D + 1, params.hidden, generator=generator) * math.sqrt(2 / (D + 1))
         return {
-            "mean_FE": torch.cat([backbone.prior_FD, torch.zeros(F, 1)], 1),
-            "mean_1E": torch.zeros(1, D + 1),
-            "lower_EE": torch.zeros(D + 1, D + 1),
-            "log_diagonal_E": torch.full((D + 1,), spread),
+            "mean_FE": backbone.prior_FD.clone(),
+            "mean_1E": torch.zeros(1, D),
+            "lower_EE": torch.zeros(D, D),
+            "log_diagonal_E": torch.full((D,), spread),
             "noise_2": torch.tensor([noise, 0.0]),
             "encoder1_EH": first,
             "encoder1_1H": torch.zeros(1, params.hidden),
-            "encoder2_HX": torch.zeros(params.hidden, D + 2),
+            "encoder2_HX": torch.zeros(params.hidden, 1 + D),
         }
 
     def outer_rate(self, step: int, max_steps: int) -> float:
@@ -192,7 +192,7 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         inputs = (torch.cat([x, count.unsqueeze(-1)], -1) - mean_E) / std_E
         hidden = torch.relu(inputs @ theta["encoder1_EH"] + theta["encoder1_1H"])
         residual = hidden @ theta["encoder2_HX"]
-        phi = torch.cat([x, torch.ones_like(x[..., :1])], -1) + residual[..., 1:]
+        phi = x + residual[..., 1:]
         base, rare = theta["noise_2"].unbind()
         variance = (base + rare * (-0.5 * count).exp()).exp()  # exp(-log(1 + n) / 2)
         return Items(phi @ _lower(theta), offset + residual[..., 0], variance)

@@ -1,0 +1,115 @@
+"""A random backbone, random episodes, and every algorithm with its section of params.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from coldstart.algorithms import ALGORITHMS, check_params
+from coldstart.algorithms.base import MetaLearner
+from coldstart.data.episodes import Episodes, Support
+from coldstart.models.backbone import Backbone
+from coldstart.models.heads import HEADS
+from coldstart.params import read_yaml
+
+N_ITEMS, D, F, C = 40, 5, 3, 3
+SECTIONS = read_yaml(Path(__file__).parents[2] / "params.yaml")["algorithms"]
+
+Make = Callable[..., MetaLearner[Any]]
+
+
+def random_backbone(dtype: torch.dtype = torch.float32, n_features: int = F) -> Backbone:
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    features_CND = 0.5 * normal(C, N_ITEMS, D)
+    features_CND[..., 0] = 1.0
+    return Backbone(
+        kind="mf",
+        features_CND=features_CND,
+        offset_CN=3.5 + 0.3 * normal(C, N_ITEMS),
+        count_CN=torch.randint(0, 30, (C, N_ITEMS), generator=generator).to(dtype),
+        prior_FD=0.2 * normal(n_features, D),
+        group_U=torch.randint(0, C, (20,), generator=generator),
+    )
+
+
+def random_episodes(
+    n_users: int = 6,
+    support: int = 5,
+    query: int = 4,
+    dtype: torch.dtype = torch.float32,
+    n_features: int = F,
+    seed: int = 1,
+) -> Episodes:
+    """Support sizes differ by user; the first user has none."""
+    generator = torch.Generator().manual_seed(seed)
+    size_B1 = torch.arange(n_users)[:, None] % (support + 1)
+    mask_BS = torch.arange(support) < size_B1
+
+    def items(width: int) -> torch.Tensor:
+        return torch.randint(1, N_ITEMS, (n_users, width), generator=generator)
+
+    def targets(width: int) -> torch.Tensor:
+        return torch.randint(1, 6, (n_users, width), generator=generator).to(dtype)
+
+    return Episodes(
+        Support(
+            items(support) * mask_BS,
+            targets(support) * mask_BS,
+            mask_BS,
+            torch.rand(n_users, n_features, generator=generator).to(dtype),
+            torch.randint(0, C, (n_users,), generator=generator),
+        ),
+        items(query),
+        targets(query),
+        torch.ones(n_users, query, dtype=torch.bool),
+        torch.arange(n_users),
+    )
+
+
+@pytest.fixture(scope="session")
+def backbone() -> Backbone:
+    return random_backbone()
+
+
+@pytest.fixture(scope="session")
+def episodes() -> Episodes:
+    return random_episodes()
+
+
+@pytest.fixture(scope="session")
+def make_episodes() -> Callable[..., Episodes]:
+    return random_episodes
+
+
+@pytest.fixture(scope="session")
+def make() -> Make:
+    """``make("maml", inner_steps=3)``: a learner that is not at its start, so that all parts act."""
+
+    def build(
+        name: str,
+        *,
+        head: str = "rating",
+        dtype: torch.dtype = torch.float32,
+        n_features: int = F,
+        noise: float = 0.1,
+        **changes: Any,
+    ) -> MetaLearner[Any]:
+        params: Any = check_params({name: SECTIONS[name] | changes})[name]
+        backbone = random_backbone(dtype, n_features)
+        learner = ALGORITHMS[name].create(backbone, params, HEADS[head], seed=0)
+        generator = torch.Generator().manual_seed(5)
+        moved = {}
+        for key, value in learner.theta.items():
+            step = torch.randn(value.shape, generator=generator, dtype=torch.float64)
+            moved[key] = value.to(dtype) + noise * step.to(dtype)
+        return learner.with_theta(moved)
+
+    return build

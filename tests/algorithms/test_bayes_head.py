@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from coldstart.algorithms.base import MetaLearner
+from coldstart.algorithms.bayes_head import BayesHead, posterior
+from coldstart.data.episodes import Episodes
+
+Make = Callable[..., MetaLearner[Any]]
+
+
+@pytest.fixture
+def head(make: Make) -> BayesHead:
+    learner = make("bayes_head", dtype=torch.float64, hidden=4, noise=0.3)
+    # rows of an exact model: the encoder adds nothing, everything else is arbitrary
+    theta = learner.theta | {"encoder2_HX": torch.zeros_like(learner.theta["encoder2_HX"])}
+    moved = learner.with_theta(theta)
+    assert isinstance(moved, BayesHead)
+    return moved
+
+
+def _history(episodes: Episodes) -> Episodes:
+    support = episodes.support
+    return episodes._replace(support=support._replace(crossfit_B=support.crossfit_B * 0))
+
+
+@pytest.mark.parametrize("size", [3, 5, 12])  # fewer ratings than weights, as many, more
+def test_equals_the_normal_equations(
+    head: BayesHead, make_episodes: Callable[..., Episodes], size: int
+) -> None:
+    episodes = _history(make_episodes(n_users=size + 1, support=size, dtype=torch.float64))
+    support, theta, table = episodes.support, head.theta, head.backbone
+    prediction = head.score(head.adapt(support), episodes.items_BQ)
+    assert prediction.variance is not None
+
+    lower = np.tril(theta["lower_EE"].numpy(), -1) + np.diag(theta["log_diagonal_E"].exp())
+    sigma_inverse = np.linalg.inv(lower @ lower.T)
+    x_ND, offset_N = table.features_CND[0].numpy(), table.offset_CN[0].numpy()
+    noise = theta["noise_2"].numpy()
+    variance_N = np.exp(noise[0] + noise[1] / np.sqrt(1 + table.count_CN[0].numpy()))
+    for user in range(episodes.n_users):
+        rated = support.mask_BS[user].numpy()
+        items = support.items_BS[user].numpy()[rated]
+        y = support.targets_BS[user].numpy()[rated]
+        prior = support.users_BF[user].numpy() @ theta["mean_FE"].numpy()
+        prior = prior + theta["mean_1E"][0].numpy()
+        x, weight = x_ND[items], 1 / variance_N[items]
+        precision = sigma_inverse + x.T @ (weight[:, None] * x)
+        moment = sigma_inverse @ prior + x.T @ (weight * (y - offset_N[items]))
+        mean = np.linalg.solve(precision, moment)
+        query = episodes.items_BQ[user].numpy()
+        np.testing.assert_allclose(
+            prediction.mean[user], offset_N[query] + x_ND[query] @ mean, rtol=1e-9
+        )
+        spread = np.einsum("qe,ef,qf->q", x_ND[query], np.linalg.inv(precision), x_ND[query])
+        np.testing.assert_allclose(prediction.variance[user], spread + variance_N[query], rtol=1e-9)
+
+
+def test_one_rating_at_a_time_equals_the_batch(
+    make: Make, make_episodes: Callable[..., Episodes]
+) -> None:
+    learner = make("bayes_head", dtype=torch.float64)
+    assert isinstance(learner, BayesHead)
+    support = make_episodes(n_users=4, support=12, dtype=torch.float64).support
+    support = support._replace(mask_BS=torch.ones_like(support.mask_BS))
+    state = learner.adapt(support.first(0))
+    for k in range(12):
+        state = learner.update(state, support.items_BS[:, k], support.targets_BS[:, k])
+        batch = learner.adapt(support.first(k + 1))
+        for name, value in batch.items():
+            torch.testing.assert_close(state[name], value)
+
+
+def test_both_solves_agree_and_more_ratings_mean_less_variance() -> None:
+    generator = torch.Generator().manual_seed(0)
+    psi_BSE = torch.randn(3, 6, 5, generator=generator, dtype=torch.float64)
+    psi_BSE[:, 4:] = 0  # no data: the space of ratings is the larger one only in the first call
+    target_BS = torch.randn(3, 6, generator=generator, dtype=torch.float64)
+    target_BS[:, 4:] = 0
+    prior_BE = torch.randn(3, 5, generator=generator, dtype=torch.float64)
+    by_weights = posterior(psi_BSE, target_BS, prior_BE)
+    by_ratings = posterior(psi_BSE[:, :4], target_BS[:, :4], prior_BE)
+    for one, other in zip(by_weights, by_ratings, strict=True):
+        torch.testing.assert_close(one, other)
+    assert (torch.linalg.eigvalsh(by_weights[1]) < 1 + 1e-12).all()
+    fewer = posterior(psi_BSE[:, :3], target_BS[:, :3], prior_BE)[1]
+    assert (torch.linalg.eigvalsh(fewer - by_weights[1]) > -1e-12).all()
+
+
+def test_gradient_through_the_solve_equals_finite_differences(
+    make: Make, make_episodes: Callable[..., Episodes]
+) -> None:
+    learner = make("bayes_head", dtype=torch.float64, hidden=4, likelihood=0.5)
+    episodes = make_episodes(n_users=8, support=7, dtype=torch.float64)
+    _, gradients = learner.meta_gradient(learner.theta, episodes)
+    generator = torch.Generator().manual_seed(0)
+    for name, value in learner.theta.items():
+        step = torch.randn(value.shape, generator=generator, dtype=torch.float64)
+        losses = []
+        for size in (1e-6, -1e-6):
+            theta = learner.theta | {name: value + size * step}
+            losses.append(float(learner.query_loss(theta, episodes, training=True).mean()))
+        numeric = (losses[0] - losses[1]) / 2e-6
+        assert float((gradients[name] * step).sum()) == pytest.approx(numeric, rel=1e-5, abs=1e-8)
+
+
+def test_an_unseen_item_may_be_noisier(make: Make, episodes: Episodes) -> None:
+    learner = make("bayes_head", noise=0.0)
+    noisy = learner.with_theta(learner.theta | {"noise_2": torch.tensor([0.0, 1.0])})
+    rare = int(learner.backbone.count_CN[0].argmin())
+    common = int(learner.backbone.count_CN[0].argmax())
+    assert isinstance(noisy, BayesHead)
+    variance = noisy._catalogue.variance
+    assert variance[rare] > variance[common] >= 1.0

@@ -1,0 +1,213 @@
+"""What holds for every meta-learner; a new one is picked up without a change here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from coldstart.algorithms import ALGORITHMS, check_params
+from coldstart.algorithms.base import MetaLearner
+from coldstart.data.episodes import Episodes, Support
+from coldstart.errors import ParamsError
+from coldstart.models.bundle import Bundle
+
+Make = Callable[..., MetaLearner[Any]]
+NAMES = pytest.mark.parametrize("name", sorted(ALGORITHMS))
+HEADS = pytest.mark.parametrize("head", ["rating", "click"])
+TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
+
+
+def _targets(episodes: Episodes, head: str) -> Support:
+    support = episodes.support
+    if head == "rating":
+        return support
+    return support._replace(targets_BS=(support.targets_BS >= 4).float())
+
+
+@NAMES
+@HEADS
+def test_score_catalogue_is_score_of_all_items(
+    make: Make, episodes: Episodes, name: str, head: str
+) -> None:
+    learner = make(name, head=head)
+    state = learner.adapt(_targets(episodes, head))
+    everything = torch.arange(learner.n_items).expand(episodes.n_users, -1)
+    one_by_one, catalogue = learner.score(state, everything), learner.score_catalogue(state)
+    torch.testing.assert_close(catalogue.mean, one_by_one.mean, **TOLERANCE)
+    assert catalogue.mean.isfinite().all()  # the unknown item 0 included
+    if one_by_one.variance is not None:
+        torch.testing.assert_close(catalogue.variance, one_by_one.variance, **TOLERANCE)
+        assert (one_by_one.variance > 0).all()
+    if head == "click":
+        assert ((catalogue.mean >= 0) & (catalogue.mean <= 1)).all()
+
+
+@NAMES
+def test_padding_changes_nothing(make: Make, episodes: Episodes, name: str) -> None:
+    learner = make(name)
+    support = episodes.support
+    extra = torch.zeros_like(support.items_BS[:, :3])
+    padded = support._replace(
+        items_BS=torch.cat([support.items_BS, extra], 1),
+        targets_BS=torch.cat([support.targets_BS, extra.float()], 1),
+        mask_BS=torch.cat([support.mask_BS, extra.bool()], 1),
+    )
+    expected = learner.score(learner.adapt(support), episodes.items_BQ)
+    actual = learner.score(learner.adapt(padded), episodes.items_BQ)
+    torch.testing.assert_close(actual.mean, expected.mean, **TOLERANCE)
+
+
+@NAMES
+def test_a_user_does_not_depend_on_the_batch(make: Make, episodes: Episodes, name: str) -> None:
+    learner = make(name)
+    together = learner.score_catalogue(learner.adapt(episodes.support)).mean
+    for user in range(episodes.n_users):
+        size = int(episodes.support.mask_BS[user].sum())
+        alone = episodes.support.rows(slice(user, user + 1)).first(size)
+        torch.testing.assert_close(
+            learner.score_catalogue(learner.adapt(alone)).mean[0], together[user], **TOLERANCE
+        )
+
+
+@NAMES
+def test_the_order_of_the_support_does_not_matter(
+    make: Make, episodes: Episodes, name: str
+) -> None:
+    learner = make(name)
+    support = episodes.support
+    turned = support._replace(
+        items_BS=support.items_BS.flip(1),
+        targets_BS=support.targets_BS.flip(1),
+        mask_BS=support.mask_BS.flip(1),
+    )
+    torch.testing.assert_close(
+        learner.score_catalogue(learner.adapt(turned)).mean,
+        learner.score_catalogue(learner.adapt(support)).mean,
+        **TOLERANCE,
+    )
+
+
+@NAMES
+def test_no_support_at_all(make: Make, episodes: Episodes, name: str) -> None:
+    learner = make(name)
+    masked = episodes.support._replace(mask_BS=torch.zeros_like(episodes.support.mask_BS))
+    empty = learner.score_catalogue(learner.adapt(episodes.support.first(0))).mean
+    assert empty.isfinite().all()
+    torch.testing.assert_close(
+        learner.score_catalogue(learner.adapt(masked)).mean, empty, **TOLERANCE
+    )
+
+
+@NAMES
+def test_nobody(make: Make, episodes: Episodes, name: str) -> None:
+    learner = make(name)
+    state = learner.adapt(episodes.support.rows(slice(0, 0)))
+    assert learner.score_catalogue(state).mean.shape == (0, learner.n_items)
+
+
+@NAMES
+def test_without_user_features(
+    make: Make, make_episodes: Callable[..., Episodes], name: str
+) -> None:
+    learner = make(name, n_features=0)
+    episodes = make_episodes(n_features=0)
+    assert learner.score_catalogue(learner.adapt(episodes.support)).mean.isfinite().all()
+    loss, _ = learner.meta_gradient(learner.theta, episodes)
+    assert loss.isfinite()
+
+
+@NAMES
+def test_an_unknown_item_in_the_support(make: Make, episodes: Episodes, name: str) -> None:
+    learner = make(name)
+    unknown = episodes.support._replace(items_BS=torch.zeros_like(episodes.support.items_BS))
+    assert learner.score_catalogue(learner.adapt(unknown)).mean.isfinite().all()
+
+
+@NAMES
+def test_state_has_the_user_as_first_dimension(make: Make, episodes: Episodes, name: str) -> None:
+    learner = make(name)
+    state = learner.adapt(episodes.support)
+    assert all(value.shape[0] == episodes.n_users for value in state.values())
+    part = {key: value[2:4] for key, value in state.items()}
+    torch.testing.assert_close(
+        learner.score_catalogue(part).mean,
+        learner.score_catalogue(state).mean[2:4],
+        **TOLERANCE,
+    )
+
+
+@NAMES
+def test_adapting_changes_no_parameter_and_works_in_inference_mode(
+    make: Make, episodes: Episodes, name: str
+) -> None:
+    learner = make(name)
+    before = {key: value.clone() for key, value in learner.theta.items()}
+    expected = learner.score_catalogue(learner.adapt(episodes.support)).mean
+    with torch.inference_mode():
+        support = Support(*(field.clone() for field in episodes.support))
+        actual = learner.score_catalogue(learner.adapt(support)).mean
+    assert torch.equal(actual.clone(), expected)
+    assert not expected.requires_grad
+    for key, value in learner.theta.items():
+        assert torch.equal(value, before[key])
+
+
+@NAMES
+def test_meta_gradient_covers_theta_and_repeats(make: Make, episodes: Episodes, name: str) -> None:
+    learner = make(name)
+    loss, gradients = learner.meta_gradient(learner.theta, episodes)
+    again, gradients_again = learner.meta_gradient(learner.theta, episodes)
+    assert torch.equal(loss, again)
+    assert loss.isfinite()
+    assert gradients.keys() == learner.theta.keys()
+    for key, gradient in gradients.items():
+        assert gradient.shape == learner.theta[key].shape
+        assert torch.equal(gradient, gradients_again[key])
+
+
+@NAMES
+@HEADS
+def test_bundle_round_trip(
+    make: Make, episodes: Episodes, tmp_path: Path, name: str, head: str
+) -> None:
+    learner = make(name, head=head)
+    learner.to_bundle().save(tmp_path / "a")
+    loaded = type(learner).from_bundle(Bundle.load(tmp_path / "a"))
+    loaded.to_bundle().save(tmp_path / "b")
+    for file in ("model.safetensors", "manifest.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    support = _targets(episodes, head)
+    assert torch.equal(
+        loaded.score_catalogue(loaded.adapt(support)).mean,
+        learner.score_catalogue(learner.adapt(support)).mean,
+    )
+
+
+@NAMES
+def test_untrained_and_without_support_is_the_backbone(
+    make: Make, episodes: Episodes, name: str
+) -> None:
+    learner = make(name, noise=0.0)
+    state = learner.adapt(episodes.support.first(0))
+    table = learner.backbone
+    mean_BD = episodes.support.users_BF @ table.prior_FD
+    expected = table.offset_CN[0] + mean_BD @ table.features_CND[0].T
+    torch.testing.assert_close(learner.score_catalogue(state).mean, expected, **TOLERANCE)
+
+
+@NAMES
+def test_kind_is_the_name(name: str) -> None:
+    assert ALGORITHMS[name].kind == name
+
+
+def test_params_name_the_key_at_fault() -> None:
+    with pytest.raises(ParamsError, match=r"algorithms\.mamml: unknown algorithm; .*maml"):
+        check_params({"mamml": {}})
+    with pytest.raises(ParamsError, match=r"algorithms\.finetune: outer_rate: unknown key"):
+        check_params({"finetune": {"outer_rate": 0.1}})
+    with pytest.raises(ParamsError, match=r"algorithms\.bayes_head: prior_ratio.*-1"):
+        check_params({"bayes_head": {"prior_ratio": -1.0}})
