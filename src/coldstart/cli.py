@@ -235,3 +235,67 @@ def run(
     from coldstart.stack.settings import Settings
 
     journey(Settings.from_environment(), effort, _override(set_))
+
+
+@app.command(rich_help_panel=MODELS)
+def publish() -> None:
+    """Put the results that lie here into MLflow; the last line is JSON with the run's address."""
+    from coldstart.registry.publish import publish
+
+    print(json.dumps(publish(), sort_keys=True))
+
+
+@app.command(rich_help_panel=MODELS)
+def gate() -> None:
+    """Compare the candidate with the champion; the last line is the decision as JSON."""
+    from coldstart.registry.gating import gate
+
+    print(json.dumps(gate(), sort_keys=True))
+
+
+Dataset = Annotated[
+    str | None, typer.Option("--model", help="Registered model; default: that of params.yaml.")
+]
+
+
+@app.command(rich_help_panel=MODELS)
+def promote(
+    decision: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="File with the JSON of `gate`.")
+    ],
+) -> None:
+    """Make the version of a decision the champion; the same decision again changes nothing."""
+    from coldstart.registry import promotion, store
+
+    version = promotion.promote(store.client(), promotion.read_decision(decision))
+    print(json.dumps(version.as_json(), sort_keys=True))
+
+
+@app.command(rich_help_panel=MODELS)
+def rollback(
+    to: Annotated[str | None, typer.Option(help="A version; default: the previous champion.")] = None,
+    model: Dataset = None,
+) -> None:
+    """Make the previous champion, or a version of your choice, the champion."""
+    from coldstart.registry import promotion, store
+
+    version = promotion.rollback(store.client(), model or promotion.model_here(), to)
+    print(json.dumps(version.as_json(), sort_keys=True))
+
+
+@app.command(rich_help_panel=MODELS)
+def champion(
+    model: Dataset = None,
+    files: Annotated[
+        Path | None,
+        typer.Option(help="Folder for its dvc.lock, params.yaml and decision.json."),
+    ] = None,
+) -> None:
+    """Show what is served; with --files, fetch what reproduces it."""
+    from coldstart.registry import packaging, promotion, store
+
+    name = model or promotion.model_here()
+    version = promotion.require_champion(store.client(), name)
+    if files is not None:
+        packaging.fetch_files(version, files)
+    print(json.dumps(version.as_json(), sort_keys=True))

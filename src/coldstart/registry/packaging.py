@@ -20,7 +20,8 @@ from coldstart.data.prepared import Prepared
 from coldstart.errors import ArtefactError
 from coldstart.models.bundle import MANIFEST, TENSORS
 from coldstart.params import Params
-from coldstart.registry.serving import BUNDLE, DEFAULT_K, ENCODER, ITEMS, Facts
+from coldstart.registry.promotion import Version
+from coldstart.registry.serving import BUNDLE, DEFAULT_K, ENCODER, FACTS, ITEMS, Facts
 
 _REQUIRES = (
     "mlflow",
@@ -34,16 +35,17 @@ _REQUIRES = (
     "torch",
 )
 _NOT_SERVED = ("stack", "stages", "training", "pages", "cli.py", "__main__.py", "workspace.py")
-PACKED = ("dvc.lock", "params.yaml", "decision.json")
+_REPRODUCES = ("dvc.lock", "params.yaml", "decision.json")
 
 
-def pack(folder: Path, bundle: Path, params: Params, decision: Mapping[str, Any]) -> None:
+def pack(
+    folder: Path, bundle: Path, prepared: Prepared, params: Params, decision: Mapping[str, Any]
+) -> None:
     """Collect everything of a served model below ``folder``.
 
     Raises:
         ArtefactError: a file of the workspace is missing.
     """
-    prepared = Prepared.load(layout.PREPARED)
     (folder / BUNDLE).mkdir(parents=True)
     for name in (TENSORS, MANIFEST):
         _copy(bundle / name, folder / BUNDLE / name)
@@ -59,6 +61,8 @@ def pack(folder: Path, bundle: Path, params: Params, decision: Mapping[str, Any]
         min_rating=params.data.min_rating,
         max_rating=params.data.max_rating,
         like=params.data.like,
+        fold=int(decision["candidate"]["fold"]),
+        cut=prepared.summary["cut"],
     ).save(folder)
     _copy(layout.PARAMS, folder / "params.yaml")
     if Path("dvc.lock").exists():
@@ -86,6 +90,39 @@ def log_model(experiment_id: str, run_id: str, folder: Path) -> tuple[str, str]:
             pip_requirements=[f"{name}=={metadata.version(name)}" for name in _REQUIRES],
         )
     return str(info.model_id), str(info.model_uri)
+
+
+def download(version: Version, target: Path) -> Path:
+    """Fetch the packed folder of a version into ``target``.
+
+    Raises:
+        ArtefactError: it is not there any more.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        fetched = Path(download_artifacts(artifact_uri=version.uri, dst_path=str(target)))
+    except (MlflowException, OSError) as error:
+        raise ArtefactError(f"{version.uri}: cannot be downloaded: {error}") from error
+    found = list(fetched.glob("artifacts/*/" + FACTS))
+    if len(found) != 1:
+        raise ArtefactError(f"{version.uri}: holds no served model of this program")
+    return found[0].parent
+
+
+def fetch_files(version: Version, target: Path) -> None:
+    """Copy what reproduces a version with ``dvc repro`` into ``target``.
+
+    Raises:
+        ArtefactError: as :func:`download`.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = download(version, Path(scratch))
+        for name in _REPRODUCES:
+            if (folder / name).exists():
+                shutil.copyfile(folder / name, target / name)
 
 
 def signature() -> Any:

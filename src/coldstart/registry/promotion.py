@@ -21,10 +21,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from coldstart import layout
 from coldstart.errors import GateError, ServiceError
-from coldstart.registry import store
+from coldstart.params import read_yaml
+from coldstart.registry import identity, store
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -54,7 +57,12 @@ class Version:
 
     def as_json(self) -> dict[str, Any]:
         """For the command line."""
-        return asdict(self)
+        return {**asdict(self), "uri": self.uri, "summary": self.summary}
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        return f"{self.model} version {self.version} ({self.tags.get('coldstart.method', '?')})"
 
 
 def decision_key(decision: Mapping[str, Any]) -> str:
@@ -74,6 +82,38 @@ def champion(client: Any, model: str) -> Version | None:
     """The version that is served, if there is one."""
     number = aliases(client, model).get(CHAMPION)
     return None if number is None else _version(client.get_model_version(model, number))
+
+
+def require_champion(client: Any, model: str) -> Version:
+    """The version that is served.
+
+    Raises:
+        GateError: there is none yet.
+    """
+    found = champion(client, model)
+    if found is None:
+        raise GateError(f"{model}: has no champion yet; run the pipeline and `coldstart gate`")
+    return found
+
+
+def model_here() -> str:
+    """The registered model of the ``params.yaml`` in this folder."""
+    return identity.experiment_name(read_yaml(layout.PARAMS))
+
+
+def read_decision(path: Path) -> dict[str, Any]:
+    """Read what ``coldstart gate`` printed.
+
+    Raises:
+        GateError: it is not the JSON of a decision.
+    """
+    try:
+        decision = json.loads(path.read_text(encoding="utf-8"))
+        decision_key(decision)
+        bool(decision["promote"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GateError(f"{path}: is not a decision of `coldstart gate`: {error!r}") from error
+    return dict(decision)
 
 
 def register(
@@ -110,7 +150,7 @@ def find_version(client: Any, model: str, key: str) -> Version | None:
     return min(found, key=lambda v: int(v.version), default=None)
 
 
-def promote(client: Any, decision: Mapping[str, Any], *, approved_by: str | None = None) -> Version:
+def promote(client: Any, decision: Mapping[str, Any]) -> Version:
     """Make the version of a decision the champion; the same decision again changes nothing.
 
     Raises:
@@ -130,10 +170,6 @@ def promote(client: Any, decision: Mapping[str, Any], *, approved_by: str | None
                 _refuse_stale(version, now.get(CHAMPION), against)
                 if against is not None:
                     client.set_registered_model_alias(model, PREVIOUS, against)
-                if approved_by:
-                    client.set_model_version_tag(
-                        model, version.version, "coldstart.approved_by", approved_by
-                    )
                 client.set_registered_model_alias(model, CHAMPION, version.version)
             client.set_model_version_tag(model, version.version, PROMOTED, "true")
             if now.get(CHALLENGER) == version.version:

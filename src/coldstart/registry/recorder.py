@@ -55,8 +55,10 @@ def _record(begin: dict[str, Any]) -> None:
     runs.log(client, run_id, params=identity.stage_params(params, stage, algorithm))
 
     line = sys.stdin.readline()
-    outcome = json.loads(line) if line else {"status": "KILLED", "reason": "the process was killed"}
-    metrics: dict[str, float] = {k: outcome[k] for k in ("seconds", "peak_rss_mb") if k in outcome}
+    outcome: dict[str, Any] = (
+        json.loads(line) if line else {"status": "KILLED", "reason": "the process was killed"}
+    )
+    metrics = {k: float(outcome[k]) for k in ("seconds", "peak_rss_mb") if k in outcome}
     points = _curves(layout.MODELS / algorithm) if algorithm is not None else []
     runs.log(client, run_id, metrics=metrics, points=points)
     reason = outcome.get("reason")

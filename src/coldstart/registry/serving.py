@@ -43,6 +43,8 @@ class Facts:
     min_rating: float
     max_rating: float
     like: float
+    fold: int  # whose cold users the method has never seen
+    cut: int | None  # last second of what it has seen, with the temporal split
 
     def save(self, folder: Path) -> None:
         """Write as JSON."""
@@ -69,9 +71,9 @@ class Served:
         self.method = method
         self.facts = facts
         self.encoder = encoder
-        self._keys = list(keys)
+        self.keys = list(keys)
         self._titles = list(titles)
-        self._row = {key: row for row, key in enumerate(self._keys) if row > 0}
+        self._row = {key: row for row, key in enumerate(self.keys) if row > 0}
 
     @classmethod
     def load(cls, folder: Path) -> Served:
@@ -121,7 +123,7 @@ class Served:
             low, high = 0.0, 1.0
         return [
             {
-                "item": self._keys[row],
+                "item": self.keys[row],
                 "title": self._titles[row],
                 "score": min(max(score, low), high),
             }

@@ -45,8 +45,8 @@ def tracked_stage(name: str, algorithm: str | None = None) -> Iterator[None]:
             _finish(recorder, outcome)
 
 
-def publish_run() -> str:
-    """Log the results that lie in this workspace to the parent run; returns its address."""
+def publish_run() -> dict[str, str]:
+    """Log the results that lie in this workspace to the parent run: see :mod:`.publish`."""
     from coldstart.registry.publish import publish
 
     return publish()

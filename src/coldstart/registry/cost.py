@@ -1,0 +1,77 @@
+"""What each method costs: seconds to train, microseconds to adapt, bytes to keep.
+
+Measured on this machine, so it goes to MLflow and into the stamped report, never into an artefact
+of the pipeline.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from coldstart.data.prepared import Prepared
+from coldstart.evaluation.challenge import measure_adapt_ms
+from coldstart.evaluation.methods import fitted_methods, load_method
+from coldstart.models.recommender import Recommender
+from coldstart.params import Params
+
+_BATCH = 256
+_REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one method; latencies are per user and include ranking the catalogue."""
+
+    method: str
+    train_seconds: float | None  # of all folds and seeds; None for baselines and if unknown
+    adapt_us: float  # one user alone
+    adapt_us_batched: float  # in a batch of up to 256 users
+    bundle_bytes: int
+
+    def metrics(self) -> dict[str, float]:
+        """Metrics named after the method."""
+        values = asdict(self)
+        name = values.pop("method")
+        return {f"{name}/{key}": float(v) for key, v in values.items() if v is not None}
+
+
+def costs(prepared: Prepared, params: Params, train_seconds: Mapping[str, float]) -> list[Cost]:
+    """Cost of every method's bundle in the first fold (and its first seed)."""
+    found: list[Cost] = []
+    for method in fitted_methods(params, params.prepare.folds[0]):
+        if any(cost.method == method.name for cost in found):
+            continue
+        model = load_method(method.folder)
+        found.append(
+            Cost(
+                method=method.name,
+                train_seconds=train_seconds.get(method.name),
+                adapt_us=1000 * measure_adapt_ms(model, prepared, params),
+                adapt_us_batched=_batched_us(model, prepared, params),
+                bundle_bytes=_size(method.folder),
+            )
+        )
+    return found
+
+
+def _batched_us(method: Recommender, prepared: Prepared, params: Params) -> float:
+    """Median microseconds per user in a batch, at ``gate.shot`` ratings each."""
+    episodes = prepared.eval_episodes(params.prepare.folds[0], "cold")
+    support = episodes.support.rows(slice(0, _BATCH)).first(params.gate.shot)
+    seconds = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        with torch.no_grad():
+            method.score_catalogue(method.adapt(support))
+        seconds.append(time.perf_counter() - start)
+    return 1e6 * median(seconds) / support.n_users
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir() if path.name != "history.csv")

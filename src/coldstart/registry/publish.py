@@ -1,0 +1,196 @@
+"""Put the results of a workspace into its parent run. Publishing again changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from coldstart import layout
+from coldstart.data.prepared import Prepared
+from coldstart.errors import ArtefactError
+from coldstart.evaluation.leaderboard import TABLE, read_table
+from coldstart.params import load_params
+from coldstart.registry import identity, runs, store
+from coldstart.registry.cost import costs
+from coldstart.registry.stamp import stamped
+
+PUBLISHED = "coldstart.published"
+LOCK = "coldstart.lock"
+_LOCK_FILE = Path("dvc.lock")
+
+
+def publish() -> dict[str, str]:
+    """Log params, metrics per K, plots, dataset, revision, lock and the stamped report.
+
+    Returns:
+        ``run_id``, ``url`` of the parent run and ``report``, the path of the stamped report.
+
+    Raises:
+        ArtefactError: the workspace has no results.
+    """
+    lock = _read_lock()
+    raw = yaml.safe_load(layout.PARAMS.read_text())
+    key = identity.run_key()
+    client = store.client()
+    experiment_id, run_id = runs.parent(client, identity.experiment_name(raw), key)
+    url = run_url(experiment_id, run_id)
+    report = layout.home() / "site" / "reports" / key / layout.REPORT.name
+    told = {"run_id": run_id, "url": url, "report": str(report)}
+    run = client.get_run(run_id)
+    digest = entry_digest(lock)
+    if run.data.tags.get(PUBLISHED) == digest and report.exists():
+        return told
+    seconds = _stages(client, experiment_id, run_id, key, lock)
+    prepared = Prepared.load()
+    revision = git_revision()
+    methods = costs(prepared, load_params(), _training_seconds(seconds))
+    facts = {
+        "run": key,
+        "MLflow run": url,
+        "code": revision or identity.code_digest(),
+        "data": str(prepared.summary["digest"]),
+        "dvc.lock": digest,
+        "seconds, all stages": f"{sum(seconds.values()):.1f}",
+    }
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(
+        stamped(layout.REPORT.read_text(encoding="utf-8"), facts, methods), encoding="utf-8"
+    )
+    (report.parent / layout.LEADERBOARD.name).write_bytes(layout.LEADERBOARD.read_bytes())
+    raw.pop("effort", None)
+    metrics = {name: value for cost in methods for name, value in cost.metrics().items()}
+    tags = {"mlflow.source.git.commit": revision} if revision else {}
+    runs.log(
+        client,
+        run_id,
+        params=identity.flatten(raw),
+        metrics=metrics,
+        points=_leaderboard_points(),
+        tags=tags | {"coldstart.code": identity.code_digest()},
+    )
+    _log_dataset(client, run_id, prepared.summary)
+    _log_files(client, run_id, report)
+    runs.log(client, run_id, tags={PUBLISHED: digest})
+    runs.end(client, run_id, "FINISHED")
+    return told
+
+
+def run_url(experiment_id: str, run_id: str) -> str:
+    """Address of a run in the MLflow UI; without a server, the database and the run's id."""
+    uri = store.tracking_uri()
+    if uri.startswith("http"):
+        return f"{uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"{uri}#{run_id}"
+
+
+def entry_digest(entry: Any) -> str:
+    """Digest of a ``dvc.lock`` or of one of its entries."""
+    text = json.dumps(entry, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def git_revision() -> str:
+    """Commit of the project, ``-dirty`` if it has changes; empty without git."""
+    given = os.environ.get("COLDSTART_REVISION")
+    if given:
+        return given
+    project = os.environ.get("COLDSTART_PROJECT") or "."
+    command = [
+        "git",
+        "-C",
+        project,
+        "describe",
+        "--always",
+        "--abbrev=40",
+        "--dirty",
+        "--exclude=*",
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _read_lock() -> dict[str, Any]:
+    try:
+        return dict(yaml.safe_load(_LOCK_FILE.read_text(encoding="utf-8"))["stages"])
+    except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise ArtefactError(f"{_LOCK_FILE}: {error}; run `dvc repro` first") from error
+
+
+def _stages(
+    client: Any, experiment_id: str, parent_id: str, key: str, lock: Mapping[str, Any]
+) -> dict[str, float]:
+    """Seconds that each stage took when it was computed, by stage, as far as that is known.
+
+    A stage that the run cache restored left no nested run here: it gets one that names the run
+    which computed it.
+    """
+    seconds: dict[str, float] = {}
+    for stage, entry in lock.items():
+        digest = entry_digest(entry)
+        own = runs.find(client, experiment_id, {runs.KEY: key, runs.STAGE: stage})
+        if own and own[0].info.status == "FINISHED":
+            client.set_tag(own[0].info.run_id, LOCK, digest)
+            seconds[stage] = own[0].data.metrics.get("seconds", 0.0)
+            continue
+        before = runs.find(client, experiment_id, {runs.STAGE: stage, LOCK: digest})
+        child = runs.child(client, experiment_id, parent_id, key, stage)
+        tags = {"coldstart.restored": "true"}
+        if before:
+            seconds[stage] = before[0].data.metrics.get("seconds", 0.0)
+            tags["coldstart.computed_by"] = before[0].info.run_id
+        runs.log(client, child, tags=tags)
+        runs.end(client, child, "FINISHED")
+    return seconds
+
+
+def _training_seconds(seconds: Mapping[str, float]) -> dict[str, float]:
+    prefix = "meta_train@"
+    return {k.removeprefix(prefix): v for k, v in seconds.items() if k.startswith(prefix)}
+
+
+def _leaderboard_points() -> list[tuple[str, float, int]]:
+    """``bayes_head/rmse`` with step K; MLflow allows no ``@`` in a name."""
+    table = read_table(TABLE)
+    return [
+        (
+            f"{row.method}/{str(row.metric).replace('@', '_at_')}",
+            float(str(row.mean)),
+            int(str(row.k)),
+        )
+        for row in table.dropna(subset=["mean"]).itertuples()
+    ]
+
+
+def _log_dataset(client: Any, run_id: str, summary: Mapping[str, Any]) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    counts = {name: summary[name] for name in ("n_users", "n_items", "n_ratings")}
+    dataset = Dataset(
+        name=str(summary["dataset"]),
+        digest=str(summary["digest"])[:36],
+        source_type="local",
+        source=json.dumps({"uri": f"data/{summary['dataset']}"}),
+        profile=json.dumps(counts),
+    )
+    client.log_inputs(
+        run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
+    )
+
+
+def _log_files(client: Any, run_id: str, report: Path) -> None:
+    client.log_artifact(run_id, str(report))
+    for path in (layout.LEADERBOARD, _LOCK_FILE, layout.PARAMS, layout.VALIDATION, layout.METRICS):
+        if path.exists():
+            client.log_artifact(run_id, str(path))
+    if layout.PLOTS.is_dir():
+        client.log_artifacts(run_id, str(layout.PLOTS), "plots")
