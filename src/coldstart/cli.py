@@ -48,15 +48,20 @@ def main() -> None:
 
 def _stage(name: str, run: Callable[[], None], algorithm: str | None = None) -> None:
     """Check all params, cap threads before any numerical library loads, run and track the stage."""
+    _cap_threads()
+    from coldstart.registry.tracking import tracked_stage
+
+    with tracked_stage(name, algorithm):
+        run()
+
+
+def _cap_threads() -> None:
+    """Check all params, and cap threads before any numerical library loads."""
     from coldstart.params import load_params
 
     threads = str(load_params().threads)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = threads
-    from coldstart.registry.tracking import tracked_stage
-
-    with tracked_stage(name, algorithm):
-        run()
 
 
 @app.command(rich_help_panel=PIPELINE)
@@ -129,6 +134,31 @@ def report() -> None:
         run()
 
     _stage("report", run)
+
+
+@app.command(rich_help_panel=DATA)
+def fetch(
+    update: Annotated[
+        bool, typer.Option("--update", help="Read the source again and pin what it has now.")
+    ] = False,
+) -> None:
+    """Bring the dataset of params.yaml into data/; it must be what data.dvc pins."""
+    from coldstart.data.fetch import fetch
+    from coldstart.params import load_params
+
+    fetched = fetch(load_params().data, Path.cwd(), update=update)
+    how = "fetched" if fetched.downloaded else "already here"
+    typer.echo(f"{fetched.folder.relative_to(Path.cwd())}: {how}, as data.dvc pins it")
+    if fetched.pinned:
+        typer.echo("data.dvc has changed: commit it, so that others get the same data")
+
+
+@app.command(rich_help_panel=DATA)
+def accept() -> None:
+    """Make the data that last passed validation the reference for the next delivery."""
+    from coldstart.stages.validate import accept
+
+    typer.echo(f"{accept()}: written; commit it")
 
 
 def _override(pairs: list[str] | None) -> dict[str, object]:
@@ -240,6 +270,7 @@ def run(
 @app.command(rich_help_panel=MODELS)
 def publish() -> None:
     """Put the results that lie here into MLflow; the last line is JSON with the run's address."""
+    _cap_threads()
     from coldstart.registry.publish import publish
 
     print(json.dumps(publish(), sort_keys=True))
@@ -248,6 +279,7 @@ def publish() -> None:
 @app.command(rich_help_panel=MODELS)
 def gate() -> None:
     """Compare the candidate with the champion; the last line is the decision as JSON."""
+    _cap_threads()
     from coldstart.registry.gating import gate
 
     print(json.dumps(gate(), sort_keys=True))
@@ -273,7 +305,9 @@ def promote(
 
 @app.command(rich_help_panel=MODELS)
 def rollback(
-    to: Annotated[str | None, typer.Option(help="A version; default: the previous champion.")] = None,
+    to: Annotated[
+        str | None, typer.Option(help="A version; default: the previous champion.")
+    ] = None,
     model: Dataset = None,
 ) -> None:
     """Make the previous champion, or a version of your choice, the champion."""

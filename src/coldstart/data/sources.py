@@ -50,6 +50,13 @@ class Source:
     digest: str
 
     @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables that the dataset has, by name."""
+        optional = {"users": self.users, "items": self.items, "kg": self.kg, "link": self.link}
+        present = {name: table for name, table in optional.items() if table is not None}
+        return {"ratings": self.ratings, **present}
+
+    @property
     def has_timestamps(self) -> bool:
         """Whether ratings carry the time at which they were given."""
         return "timestamp" in self.ratings
@@ -113,14 +120,15 @@ def read_table(path: Path, suffix: str) -> pd.DataFrame:
     return frame
 
 
+def file_digests(folder: Path) -> dict[str, str]:
+    """MD5 of every file below a folder, by relative path in sorted order."""
+    paths = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    return {name: _md5(paths[name].read_bytes()) for name in sorted(paths)}
+
+
 def folder_digest(folder: Path) -> str:
     """MD5 of a folder's files, as DVC writes it into ``dvc.lock``: ``<32 hex digits>.dir``."""
-    entries = [
-        {"md5": _md5(path.read_bytes()), "relpath": path.relative_to(folder).as_posix()}
-        for path in folder.rglob("*")
-        if path.is_file()
-    ]
-    entries.sort(key=lambda entry: entry["relpath"])
+    entries = [{"md5": md5, "relpath": name} for name, md5 in file_digests(folder).items()]
     return _md5(json.dumps(entries, sort_keys=True).encode()) + ".dir"
 
 

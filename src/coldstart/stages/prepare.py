@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 
 from coldstart import layout
+from coldstart.data.profile import read_validated
 from coldstart.data.sources import read_source
 from coldstart.data.tables import prepare_source
-from coldstart.errors import ArtefactError
 from coldstart.params import load_params
 
 _LOG = logging.getLogger("coldstart.prepare")
@@ -23,7 +22,7 @@ def run() -> None:
     """
     params = load_params(layout.PARAMS)
     source = read_source(layout.DATA / params.data.name, params.data.name)
-    _check_validated(source.digest)
+    read_validated(layout.VALIDATION, source.digest)
     prepared = prepare_source(
         source, params.data, params.prepare, seed=params.seed, head=params.head
     )
@@ -37,15 +36,3 @@ def run() -> None:
         counts["n_ratings"],
         counts["repeated_ratings_dropped"],
     )
-
-
-def _check_validated(digest: str) -> None:
-    try:
-        validated = json.loads(layout.VALIDATION.read_bytes())["digest"]
-    except (FileNotFoundError, ValueError, KeyError):
-        raise ArtefactError(f"{layout.VALIDATION}: not found; run `coldstart validate`") from None
-    if validated != digest:
-        raise ArtefactError(
-            f"{layout.VALIDATION}: is of other data (digest {validated}, now {digest}); "
-            "run `coldstart validate`"
-        )
