@@ -19,6 +19,8 @@ from coldstart import layout
 from coldstart.params import read_yaml
 from coldstart.registry import identity, runs, store
 
+_MEASURED = ["seconds", "peak_rss_mb"]
+
 
 def main() -> None:
     """Record one stage."""
@@ -58,7 +60,7 @@ def _record(begin: dict[str, Any]) -> None:
     outcome: dict[str, Any] = (
         json.loads(line) if line else {"status": "KILLED", "reason": "the process was killed"}
     )
-    metrics = {k: float(outcome[k]) for k in ("seconds", "peak_rss_mb") if k in outcome}
+    metrics: dict[str, float] = {k: float(outcome[k]) for k in _MEASURED if k in outcome}
     points = _curves(layout.MODELS / algorithm) if algorithm is not None else []
     runs.log(client, run_id, metrics=metrics, points=points)
     reason = outcome.get("reason")
