@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -15,6 +16,7 @@ class Airflow:
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self._login = {"username": user, "password": password}
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # a line per call, several a second
         self._http = httpx.Client(base_url=url, timeout=30)
 
     def has_dag(self, dag: str) -> bool:

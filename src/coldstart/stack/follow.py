@@ -67,7 +67,7 @@ def _name(task: dict[str, Any]) -> str:
     label = task.get("rendered_map_index")
     if task["map_index"] < 0:
         return str(task["task_id"])
-    return f"{task['task_id']} [{label or task['map_index']}]"
+    return f"{task['task_id']} {label or task['map_index']}"
 
 
 def _seconds(task: dict[str, Any]) -> float | None:
@@ -95,9 +95,10 @@ def _table(tasks: list[dict[str, Any]]) -> Table:
 def _print_changes(console: Console, tasks: list[dict[str, Any]], seen: dict[str, str]) -> None:
     for task in tasks:
         name, state = _name(task), task["state"]
-        if state in (None, "scheduled", "queued") or seen.get(name) == state:
+        key = f"{task['task_id']} {task['map_index']}"
+        if state in (None, "scheduled", "queued") or seen.get(key) == state:
             continue
-        seen[name] = state
+        seen[key] = state
         seconds = _seconds(task)
         took = f" ({seconds:.0f} s)" if seconds is not None and state != "running" else ""
         console.print(f"{_MARKS.get(state, '·')} {name} {state}{took}", highlight=False)
