@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ def make_episodes() -> Callable[..., Episodes]:
 
 @pytest.fixture(scope="session")
 def make() -> Make:
-    """``make("maml", inner_steps=3)``: a learner that is not at its start, so that all parts act."""
+    """``make("maml", inner_steps=3)``: a learner away from its start, so that all parts act."""
 
     def build(
         name: str,
@@ -113,3 +113,11 @@ def make() -> Make:
         return learner.with_theta(moved)
 
     return build
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
