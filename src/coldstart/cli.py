@@ -136,6 +136,53 @@ def report() -> None:
     _stage("report", run)
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="Rows as JSON, for machines.")]
+
+
+@app.command(rich_help_panel=RESULTS)
+def leaderboard(
+    metric: Annotated[str | None, typer.Option(help="Only this metric.")] = None,
+    k: Annotated[int | None, typer.Option(help="Only this number of shots.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the results on cold users, with intervals."""
+    from coldstart.evaluation.console import as_json as to_json
+    from coldstart.evaluation.console import leaderboard_tables
+    from coldstart.evaluation.leaderboard import leaderboard_rows
+
+    rows = leaderboard_rows(metric, k)
+    if as_json:
+        columns = ["dataset", "split", "method", "k", "metric", "mean", "low", "high", "n_users"]
+        typer.echo(to_json(rows, columns))
+        return
+    from rich.console import Console
+
+    if metric is None:
+        rows = rows[rows["metric"].isin(["rmse", "log_loss", "ndcg@5", "recall@10"])]
+    Console().print(leaderboard_tables(rows))
+
+
+@app.command(rich_help_panel=RESULTS)
+def compare(
+    a: Annotated[str, typer.Argument(help="A method.")],
+    b: Annotated[str, typer.Argument(help="The method to subtract.")],
+    metric: Annotated[str, typer.Option(help="Metric to compare.")] = "rmse",
+    as_json: AsJson = False,
+) -> None:
+    """Print the paired difference A - B on cold users at every K."""
+    from coldstart.evaluation.console import as_json as to_json
+    from coldstart.evaluation.console import comparison_table
+    from coldstart.evaluation.leaderboard import compare_rows
+
+    rows = compare_rows(a, b, metric)
+    if as_json:
+        typer.echo(to_json(rows, ["split", "k", "mean", "low", "high"]))
+        return
+    from rich.console import Console
+
+    Console().print(comparison_table(rows))
+
+
 @app.command(rich_help_panel=DATA)
 def fetch(
     update: Annotated[
@@ -146,9 +193,9 @@ def fetch(
     from coldstart.data.fetch import fetch
     from coldstart.params import load_params
 
-    fetched = fetch(load_params().data, Path.cwd(), update=update)
+    fetched = fetch(load_params().data, Path(), update=update)
     how = "fetched" if fetched.downloaded else "already here"
-    typer.echo(f"{fetched.folder.relative_to(Path.cwd())}: {how}, as data.dvc pins it")
+    typer.echo(f"{fetched.folder}: {how}, as data.dvc pins it")
     if fetched.pinned:
         typer.echo("data.dvc has changed: commit it, so that others get the same data")
 

@@ -15,12 +15,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from coldstart.data.episodes import Episodes
+from coldstart.data.episodes import Episodes, Support
 from coldstart.data.prepared import Prepared
 from coldstart.errors import EvaluationError
 from coldstart.evaluation import metrics
 from coldstart.models.heads import ClickHead
-from coldstart.models.recommender import Prediction, Recommender
+from coldstart.models.recommender import Prediction, Recommender, State
 from coldstart.params import Params
 
 Role = Literal["validation", "cold"]
@@ -28,7 +28,10 @@ NDCG_TOP = 5
 LEVELS = {"covered@50": 0.5, "covered@80": 0.8, "covered@95": 0.95}
 """Nominal levels of the predictive intervals whose coverage is measured."""
 CHUNK = 256
-"""Users per batch; bounds memory at 256 catalogues, changes no result."""
+"""Users adapted to at once; changes no result."""
+CELLS = 1 << 17
+"""Scores of the catalogue held at once: users times items. A network's activations are some hundred
+times as large, and faster while they fit into the cache; changes no result."""
 
 
 @dataclass(frozen=True)
@@ -147,23 +150,34 @@ def evaluate(
     Raises:
         EvaluationError: the method predicts a NaN or an infinity.
     """
-    frames, shown = [], {k: torch.zeros(method.n_items, dtype=torch.bool) for k in shots}
+    frames: list[pd.DataFrame] = []
+    shown = {k: torch.zeros(method.n_items, dtype=torch.bool) for k in shots}
     for part in _chunks(target):
-        items_N = torch.arange(method.n_items)
-        ties_BN = tie_breaks(part.tie_seeds_B, items_N) if catalogue else None
         for k in shown:
             support = part.episodes.support.first(k)
             state = method.adapt(support)
             values = _query_metrics(method.score(state, part.episodes.items_BQ), part)
-            if ties_BN is not None:
-                scores_BN = method.score_catalogue(state).mean
-                top_BT = metrics.top_items(scores_BN, support.items_BS, ties_BN)
+            if catalogue:
+                top_BT = recommend(method, state, support, part.tie_seeds_B)
                 shown[k][top_BT[top_BT >= 0]] = True
                 values |= _catalogue_metrics(top_BT, part)
             frames.append(_frame(part, k, values))
     coverage = {k: float(seen.sum()) / max(method.n_items - 1, 1) for k, seen in shown.items()}
     users = pd.concat(frames, ignore_index=True).sort_values(["user", "k"], ignore_index=True)
     return Evaluation(users, coverage if catalogue else {})
+
+
+def recommend(method: Recommender, state: State, support: Support, tie_seeds_B: Tensor) -> Tensor:
+    """The top of the whole catalogue but the support: int64 ``[B, T]``."""
+    items_N = torch.arange(method.n_items)
+    rows = max(1, CELLS // method.n_items)
+    tops = []
+    for start in range(0, support.n_users, rows):
+        part = slice(start, start + rows)
+        scores_BN = method.score_catalogue({name: t[part] for name, t in state.items()}).mean
+        ties_BN = tie_breaks(tie_seeds_B[part], items_N)
+        tops.append(metrics.top_items(scores_BN, support.items_BS[part], ties_BN))
+    return torch.cat(tops)
 
 
 def _chunks(target: EvaluationSet) -> Iterator[EvaluationSet]:

@@ -54,14 +54,13 @@ def write_results(results: Results, data: dict[str, Any], params: Params) -> Non
 
 
 def _comparisons(cold: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """``vs reference``: per metric, every method at every K; ``pairs``: all, at the gate's K.
+    """``vs reference``: per metric, each method at every K; ``pairs``: all, at the gate's K.
 
     Holm's correction is over each table of one metric.
     """
-    names = [str(name) for name in cold["method"].unique()]
-    honest = [name for name in names if name not in CANARIES]
+    names = [str(name) for name in cold["method"].unique() if name not in CANARIES]
     against = [(name, REFERENCE) for name in names if name != REFERENCE]
-    pairs = [(a, b) for i, a in enumerate(honest) for b in honest[:i]]
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[:i]]
     metrics = [m for m in COMPARED if squared(m) in cold]
     parts = [
         board.compare(cold, against, metric, params.evaluate, params.seed).assign(

@@ -1,0 +1,82 @@
+"""Results as tables in a terminal, and as JSON rows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+
+from coldstart.evaluation.leaderboard import LOWER_IS_BETTER
+
+
+def as_json(rows: pd.DataFrame, columns: list[str]) -> str:
+    """A JSON array of rows; a value that is not defined is null."""
+    records: list[dict[str, Any]] = [
+        {str(k): None if v != v else v for k, v in row.items()}
+        for row in rows[columns].to_dict("records")
+    ]
+    return json.dumps(records, indent=1)
+
+
+def leaderboard_tables(rows: pd.DataFrame) -> Group:
+    """A table per metric: methods in rows, K in columns, the best of each column in bold."""
+    first = rows.iloc[0]
+    caption = f"{first['dataset']}, {first['split']} split, {rows['n_users'].max()} cold users"
+    tables = [_metric_table(str(metric), of_metric) for metric, of_metric in _by_metric(rows)]
+    return Group(*tables, f"{caption}; ± is half the widest interval of a row")
+
+
+def _by_metric(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    return [(str(m), rows[rows["metric"] == m]) for m in rows["metric"].drop_duplicates()]
+
+
+def _metric_table(metric: str, rows: pd.DataFrame) -> Table:
+    lower = metric in LOWER_IS_BETTER
+    aim = "lower is better" if lower else "higher is better"
+    if metric.startswith("covered"):
+        aim = "the nearer to nominal the better"
+    table = Table(title=f"{metric}, {aim}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("method", no_wrap=True)
+    shots = sorted(rows["k"].unique())
+    best = rows.groupby("k")["mean"].agg("min" if lower else "max")
+    for k in shots:
+        table.add_column(f"K={k}", justify="right", no_wrap=True)
+    table.add_column("±", justify="right", style="dim", no_wrap=True)
+    for method in rows["method"].drop_duplicates():
+        cells = rows[rows["method"] == method].set_index("k")
+        values = cells["mean"].to_dict()
+        half = ((cells["high"] - cells["low"]) / 2).max()
+        texts = [
+            f"[bold]{values[k]:.4f}[/bold]" if values[k] == best[k] else f"{values[k]:.4f}"
+            for k in shots
+        ]
+        table.add_row(str(method), *texts, f"{half:.3f}" if half == half else "")
+    return table
+
+
+def comparison_table(rows: pd.DataFrame) -> Table:
+    """The paired difference of two methods at each K."""
+    first = rows.iloc[0]
+    table = Table(
+        title=f"{first['metric']} of {first['a']} minus {first['b']}, {first['split']} split",
+        title_justify="left",
+        caption="paired bootstrap over cold users; p after Holm's correction",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for name in ("K", "difference", "interval", "p", "users"):
+        table.add_column(name, justify="right")
+    for row in rows.to_dict("records"):
+        table.add_row(
+            str(row["k"]),
+            f"{row['mean']:+.4f}",
+            f"{row['low']:+.4f} .. {row['high']:+.4f}",
+            f"{row['p_holm']:.4f}",
+            str(row["n_users"]),
+        )
+    return table
