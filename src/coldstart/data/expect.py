@@ -134,6 +134,7 @@ def _comparison(profile: Profile, accepted: Profile) -> pd.DataFrame:
     table = pd.DataFrame(
         {"changed_schema": pd.Series(changes, dtype="str").reindex(range(max(len(changes), 1)))}
     )
+    table.index.name = "change"
     table["volume_ratio"] = profile["rows"]["ratings"] / max(accepted["rows"]["ratings"], 1)
     table["distribution_shift"] = distribution_shift(profile["histogram"], accepted["histogram"])
     return table

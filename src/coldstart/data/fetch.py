@@ -25,7 +25,7 @@ class Fetched:
 
     folder: Path
     downloaded: bool
-    pinned: bool  # data.dvc changed, so it wants to be committed
+    pinned: bool  # data.dvc has a new pin, so it wants to be committed
 
 
 def fetch(params: DataParams, root: Path, *, update: bool = False) -> Fetched:
@@ -39,17 +39,20 @@ def fetch(params: DataParams, root: Path, *, update: bool = False) -> Fetched:
     """
     data = root / "data"
     folder = data / params.name
-    before = _pin_text(data)
+    before = read_pins(data)
     downloaded = update or not folder.is_dir()
     if downloaded:
         _download(params, root, folder, update=update)
     else:
         check_pin(data, params.name)
-    if not before or dvc("status", "--json", pin_path(data).name, cwd=root).strip() != "{}":
+    if (
+        not pin_path(data).is_file()
+        or dvc("status", "--json", pin_path(data).name, cwd=root).strip() != "{}"
+    ):
         dvc("add", data.name, cwd=root)
     if read_pins(data).get(params.name) != (digests := file_digests(folder)):
         write_pin(data, params.name, digests)
-    return Fetched(folder, downloaded, pinned=_pin_text(data) != before)
+    return Fetched(folder, downloaded, pinned=read_pins(data) != before)
 
 
 def _download(params: DataParams, root: Path, folder: Path, *, update: bool) -> None:
@@ -74,8 +77,3 @@ def _download(params: DataParams, root: Path, folder: Path, *, update: bool) -> 
         if folder.exists():
             folder.rename(Path(scratch) / "old")
         shutil.move(fresh, folder)
-
-
-def _pin_text(data: Path) -> str:
-    path = pin_path(data)
-    return path.read_text(encoding="utf-8") if path.is_file() else ""

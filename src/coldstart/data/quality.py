@@ -21,6 +21,7 @@ from coldstart.data.expect import Check
 from coldstart.errors import DataError
 
 MAX_EXAMPLES = 3
+INDEXES = ("line", "change")  # names of the indexes of the tables in a Check
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def _limits(kwargs: Mapping[str, Any]) -> str:
 
 
 def _example(cell: Mapping[str, Any]) -> str:
-    values = " ".join(str(value) for key, value in cell.items() if key != "line")
+    values = " ".join(str(value) for key, value in cell.items() if key not in INDEXES)
     return f"{values} (line {cell['line']})" if "line" in cell else values
 
 

@@ -116,7 +116,7 @@ def read_table(path: Path, suffix: str) -> pd.DataFrame:
     )
     for column, kind in types.items():
         if kind == "float":
-            frame[column] = _to_float(path, frame[column])
+            frame[column] = _to_float(path, frame[column], personal=suffix == "user")
     return frame
 
 
@@ -213,13 +213,14 @@ def _check_fields(path: Path, content: bytes, expected: int) -> None:
     )
 
 
-def _to_float(path: Path, values: pd.Series) -> pd.Series:
+def _to_float(path: Path, values: pd.Series, *, personal: bool) -> pd.Series:
     numbers = pd.to_numeric(values.where(values != "", "nan"), errors="coerce").astype("float64")
     wrong = numbers.isna() & (values != "") & (values.str.lower() != "nan")
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
+        value = "the value (not shown)" if personal else repr(values.iloc[row])
         raise DataError(
-            f"{path}, line {row + 2}, column {values.name!r}: {values.iloc[row]!r} is not a number "
+            f"{path}, line {row + 2}, column {values.name!r}: {value} is not a number "
             f"({int(wrong.sum())} such rows)"
         )
     return numbers
