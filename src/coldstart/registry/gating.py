@@ -20,13 +20,14 @@ from coldstart import layout
 from coldstart.data.prepared import Prepared
 from coldstart.data.splits import split_users
 from coldstart.errors import ArtefactError
-from coldstart.evaluation.challenge import evaluate_bundle_on, measure_adapt_ms
+from coldstart.evaluation.challenge import evaluate_bundle_on
 from coldstart.evaluation.gate import Check, Contest, decide, per_user
 from coldstart.evaluation.leaderboard import SEGMENTS, USERS, read_summary, read_table
 from coldstart.evaluation.methods import REFERENCE, fitted_methods, load_method
 from coldstart.models.bundle import MANIFEST
 from coldstart.params import Params, load_params, parse_section
 from coldstart.registry import identity, packaging, promotion, runs, store
+from coldstart.registry.cost import adapt_ms
 from coldstart.registry.promotion import Version
 from coldstart.registry.serving import Served
 
@@ -132,7 +133,7 @@ def _decide(
         contest,
         canaries_ok=bool(read_summary()["canaries_ok"]),
         validation_ok=_validated(prepared),
-        adapt_ms=measure_adapt_ms(load_method(candidate.folder), prepared, params),
+        adapt_ms=adapt_ms(load_method(candidate.folder), prepared, params),
         gate=params.gate,
         evaluate=params.evaluate,
         seed=params.seed,
@@ -205,12 +206,12 @@ def _register(
     """The challenger's version: the one that an earlier try made, else a new one."""
     known = promotion.find_version(client, decision["model"], promotion.decision_key(decision))
     if known is not None:
-        return promotion.register(client, decision, known.run_id, known.model_id, known.uri)
+        return promotion.register(client, decision, known.run_id, known.uri)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
         packaging.pack(folder, candidate.folder, prepared, params, decision)
-        model_id, uri = packaging.log_model(experiment_id, run_id, folder)
-    return promotion.register(client, decision, run_id, model_id, uri)
+        uri = packaging.log_model(experiment_id, run_id, folder)
+    return promotion.register(client, decision, run_id, uri)
 
 
 def _keep(client: Any, run_id: str, decision: Decision) -> None:

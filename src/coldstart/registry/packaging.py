@@ -70,14 +70,14 @@ def pack(
     (folder / "decision.json").write_text(json.dumps(decision, indent=1, sort_keys=True) + "\n")
 
 
-def log_model(experiment_id: str, run_id: str, folder: Path) -> tuple[str, str]:
-    """Log a packed folder as a model of a run; returns its id and its URI."""
-    import mlflow
-    from mlflow.models import Model
-
-    mlflow.set_experiment(experiment_id=experiment_id)
+def log_model(experiment_id: str, run_id: str, folder: Path) -> str:
+    """Log a packed folder as a model of a run; returns its URI."""
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # asks for an example; the signature is explicit
+        import mlflow.pyfunc
+        from mlflow.models import Model
+
+        mlflow.set_experiment(experiment_id=experiment_id)
         info = Model.log(
             artifact_path=None,
             name="recommender",
@@ -89,7 +89,7 @@ def log_model(experiment_id: str, run_id: str, folder: Path) -> tuple[str, str]:
             signature=signature(),
             pip_requirements=[f"{name}=={metadata.version(name)}" for name in _REQUIRES],
         )
-    return str(info.model_id), str(info.model_uri)
+    return str(info.model_uri)
 
 
 def download(version: Version, target: Path) -> Path:

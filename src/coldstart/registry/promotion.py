@@ -47,7 +47,6 @@ class Version:
     model: str
     version: str
     run_id: str
-    model_id: str
     tags: dict[str, str]
 
     @property
@@ -116,9 +115,7 @@ def read_decision(path: Path) -> dict[str, Any]:
     return dict(decision)
 
 
-def register(
-    client: Any, decision: Mapping[str, Any], run_id: str, model_id: str, uri: str
-) -> Version:
+def register(client: Any, decision: Mapping[str, Any], run_id: str, uri: str) -> Version:
     """Register a logged model as the challenger, or find the version that this was done as."""
     model, key = decision["model"], decision_key(decision)
     with store.host_lock("promotion"):
@@ -131,9 +128,7 @@ def register(
                 "coldstart.method": decision["candidate"]["method"],
                 "coldstart.sha256": decision["candidate"]["sha256"],
             }
-            created = client.create_model_version(
-                model, source=uri, run_id=run_id, tags=tags, model_id=model_id
-            )
+            created = client.create_model_version(model, source=uri, run_id=run_id, tags=tags)
             version = _version(created)
         if PROMOTED not in version.tags:
             client.set_registered_model_alias(model, CHALLENGER, version.version)
@@ -275,6 +270,5 @@ def _version(found: Any) -> Version:
         model=found.name,
         version=str(found.version),
         run_id=found.run_id or "",
-        model_id=found.model_id or "",
         tags=dict(found.tags),
     )

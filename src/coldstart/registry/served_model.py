@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel
 
@@ -20,20 +20,12 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         """Load what was packed."""
         self._served = Served.load(Path(context.artifacts["model"]))
 
-    # without type hints: MLflow would derive a signature from them
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
         """Recommend; an input at fault is refused with a message that names it."""
         try:
             k = int((params or {}).get("k", DEFAULT_K))
-            return self._served.recommend(_users(model_input), k)
+            return self._served.recommend(model_input.to_dict("records"), k)
         except DataError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
-
-
-def _users(model_input: Any) -> list[Mapping[str, Any]]:
-    """Users of a data frame, a list, or a single one."""
-    if hasattr(model_input, "to_dict") and hasattr(model_input, "columns"):
-        return list(model_input.to_dict("records"))
-    if isinstance(model_input, Mapping):
-        return [model_input]
-    return list(model_input)

@@ -87,7 +87,7 @@ class Served:
             UserEncoder.model_validate_json((folder / ENCODER).read_bytes()),
         )
 
-    def recommend(self, users: Sequence[Mapping[str, Any]], k: int) -> list[dict[str, Any]]:
+    def recommend(self, users: Sequence[Mapping[Any, Any]], k: int) -> list[dict[str, Any]]:
         """The ``k`` best items that each user has not rated, best first.
 
         Raises:
@@ -131,7 +131,7 @@ class Served:
             if score > -torch.inf
         ]
 
-    def _support(self, user: Mapping[str, Any], where: str) -> tuple[dict[int, float], list[str]]:
+    def _support(self, user: Mapping[Any, Any], where: str) -> tuple[dict[int, float], list[str]]:
         """Targets by item row (the last rating of an item counts), and items that are unknown."""
         items, ratings = _list(user.get("items")), _list(user.get("ratings"))
         if len(items) != len(ratings):
@@ -154,7 +154,7 @@ class Served:
             rows[row] = float(value >= self.facts.like) if self.facts.head == "click" else value
         return rows, strangers
 
-    def _features(self, user: Mapping[str, Any], where: str) -> Tensor:
+    def _features(self, user: Mapping[Any, Any], where: str) -> Tensor:
         attributes = user.get("user")
         if attributes is None or not isinstance(attributes, Mapping):
             attributes = {}

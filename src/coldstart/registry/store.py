@@ -79,16 +79,17 @@ def client() -> Any:
     """
     configure()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow's own deprecations, seen on import only
+        warnings.simplefilter("ignore")  # deprecations within MLflow; nothing that we can change
         import mlflow
         from mlflow import MlflowClient
-    uri = tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    if not uri.startswith("sqlite"):
-        return MlflowClient(uri, uri)
-    with host_lock("database"):  # two processes must not both create the tables
-        return MlflowClient(uri, uri)
+
+        uri = tracking_uri()
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        if not is_local():
+            return MlflowClient(uri, uri)
+        with host_lock("database"):  # two processes must not both create the tables
+            return MlflowClient(uri, uri)
 
 
 def is_local() -> bool:
