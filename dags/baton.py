@@ -14,10 +14,13 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from coldstart.errors import NEVER_RETRY
+
+REPORTS = os.environ.get("COLDSTART_REPORTS_URL", "http://127.0.0.1:8090")
 
 
 class WorkerLost(AirflowException):
@@ -104,6 +107,16 @@ class Effect(Stage):
     def __init__(self, *, decision: Any = None, **options: Any):
         super().__init__(**options)
         self.decision = decision
+
+    def execute(self, context: Any) -> Any:
+        """Run it, and link what came of it from the run."""
+        answer = super().execute(context)
+        if self.stage in ("publish", "gate"):
+            published = answer if self.stage == "publish" else context["ti"].xcom_pull("publish")
+            report = f"{REPORTS}/reports/{quote(context['run_id'])}/report.html"
+            links = f"[Report]({report}) · [MLflow run]({published['url']})"
+            note(context["run_id"], "\n\n".join([links, answer.get("summary", "")]).strip())
+        return answer
 
     def command(self, context: Mapping[str, Any]) -> tuple[list[str], dict[str, Any] | None]:
         """The command in a scratch workspace that holds all results."""

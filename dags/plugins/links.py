@@ -27,7 +27,7 @@ class ColdstartLinks(AirflowPlugin):
         },
         {
             "name": "Data Docs",
-            "href": f"{_REPORTS}/data_docs/index.html",
+            "href": f"{_REPORTS}/data-docs/",
             "destination": "nav",
         },
     ]

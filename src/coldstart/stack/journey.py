@@ -14,6 +14,7 @@ from rich.markdown import Markdown
 from coldstart import layout
 from coldstart.dvc_command import dvc
 from coldstart.errors import ColdstartError, ServiceError
+from coldstart.params import Params
 from coldstart.stack import lifecycle, results
 from coldstart.stack.airflow_api import Airflow
 from coldstart.stack.follow import follow
@@ -32,10 +33,10 @@ def journey(settings: Settings, effort: str, overrides: Mapping[str, Any]) -> No
     Raises:
         ColdstartError: what made the run fail, in the words of the task that failed.
     """
-    check_all(resolved(effort, overrides))
+    params = check_all(resolved(effort, overrides))
     started = lifecycle.start(settings)
     try:
-        provide_data(settings)
+        provide_data(settings, params)
         airflow = lifecycle.wait_until_ready(settings)
         conf = {"effort": effort, "overrides": dict(overrides)}
         run_id = _resume(airflow, conf) or airflow.trigger(DAG, conf)
@@ -49,15 +50,15 @@ def journey(settings: Settings, effort: str, overrides: Mapping[str, Any]) -> No
             lifecycle.stop(settings)
 
 
-def provide_data(settings: Settings) -> None:
+def provide_data(settings: Settings, params: Params) -> None:
     """Fetch the data if it is not there, and put it where every worker finds it."""
     if settings.home != settings.project / ".coldstart" or "COLDSTART_DVC_REMOTE" in os.environ:
         # the checkout's own commands then need the same remote and cache as the workers
         local = settings.project / ".dvc" / "config.local"
         local.write_text(dvc_config(no_scm=False), encoding="utf-8")
-    from coldstart.data.sources import fetch
+    from coldstart.data.fetch import fetch
 
-    fetch()
+    fetch(params.data, settings.project)
     dvc("push", "--quiet", "data.dvc", cwd=settings.project)
 
 
@@ -94,12 +95,22 @@ def _conclude(settings: Settings, airflow: Airflow, run_id: str) -> None:
         text = (settings.site / "reports" / run_id / "leaderboard.md").read_text(encoding="utf-8")
     console.print(Markdown(text))
     decision = airflow.xcom(DAG, run_id, "gate") or {}
-    promoted = airflow.xcom(DAG, run_id, "promote") or {}
-    console.print(f"Gate: {decision.get('summary', decision)}")
-    console.print(f"Registered: {promoted.get('summary', promoted) or 'nothing; the champion stays'}")
-    console.print(f"Report: {settings.site / 'reports' / run_id / 'report.html'}")
+    console.print(f"Gate: {decision.get('summary')}", soft_wrap=True)
+    console.print(f"Registered: {_registered(airflow, run_id, decision)}", soft_wrap=True)
+    report = settings.site / "reports" / run_id / layout.REPORT.name
+    console.print(f"Report: {report}", soft_wrap=True)
     if not here:
-        console.print(f"params.yaml differs from this run's, so artifacts/ stays; see {folder}")
+        console.print(f"artifacts/ stays: params.yaml differs from {folder}", soft_wrap=True)
+
+
+def _registered(airflow: Airflow, run_id: str, decision: Mapping[str, Any]) -> str:
+    promoted = airflow.xcom(DAG, run_id, "promote")
+    if promoted:
+        return f"{promoted['model']} version {promoted['version']} is the champion"
+    champion = decision.get("champion")
+    if champion:
+        return f"{decision['model']} version {champion['version']} stays the champion"
+    return "nothing; there is no champion yet"
 
 
 def _batons(airflow: Airflow, run_id: str) -> tuple[str, Lock]:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 
 import httpx
 
@@ -43,6 +44,9 @@ def start(settings: Settings) -> bool:
     require_free(settings.host, settings.ports())
     for folder in (settings.site, settings.log.parent, settings.airflow_home):
         folder.mkdir(parents=True, exist_ok=True)
+    docs = settings.site / "data-docs"
+    if not docs.is_symlink():
+        docs.symlink_to(Path("..") / "data-docs")
     environment = settings.environment()
     with settings.log.open("ab") as log:
         _migrate(settings, environment, log)

@@ -76,7 +76,7 @@ class Settings:
 
     @property
     def site(self) -> Path:
-        """Folder that is served at ``reports_url``: ``reports/RUN_ID/`` and ``data_docs/``."""
+        """Folder that is served at ``reports_url``: ``reports/RUN_ID/`` and ``data-docs/NAME/``."""
         return self.home / "site"
 
     @property
