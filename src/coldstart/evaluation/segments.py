@@ -35,7 +35,7 @@ def user_segments(prepared: Prepared, fold: int) -> pd.DataFrame:
         postcode = isinstance(column, CategoryColumn) and column.length is not None
         if postcode or len(column.labels) > MAX_LEVELS:
             continue
-        names = [label.removeprefix(f"{column.name}=") for label in column.labels]
+        names = [label.removeprefix(column.name).lstrip(" =") for label in column.labels]
         codes = column.codes(table[column.name])
         columns[column.name] = [names[c] if c >= 0 else "other or unknown" for c in codes]
     columns["activity"] = terciles(table["n_ratings"].to_numpy(dtype=float), "{} ratings")
@@ -112,6 +112,6 @@ def _levels(values: pd.Series) -> list[str]:
     """By the first number in the name where it has one, so that bands come in order."""
     levels = pd.Series(values.dropna().unique())
     order = pd.to_numeric(levels.str.extract(r"(\d+)")[0], errors="coerce").fillna(-1)
-    below = levels.str.contains(" < ", regex=False)
-    frame = pd.DataFrame({"level": levels, "order": order, "below": ~below})
-    return frame.sort_values(["order", "below", "level"])["level"].tolist()
+    first = levels.str.startswith("<")
+    frame = pd.DataFrame({"level": levels, "order": order, "later": ~first})
+    return frame.sort_values(["order", "later", "level"])["level"].tolist()

@@ -1,0 +1,305 @@
+"""The parts of the report as plain values for its template."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from coldstart.evaluation.charts import Chart, Line, reliability, sweep
+from coldstart.evaluation.leaderboard import LOWER_IS_BETTER
+
+NAMES = {
+    "rmse": "RMSE", "mae": "MAE", "log_loss": "Log loss", "ndcg@5": "NDCG@5", "auc": "AUC",
+    "recall@10": "Recall@10", "ndcg@10": "NDCG@10", "mrr@10": "MRR@10", "novelty": "Novelty",
+    "coverage": "Coverage", "nll": "NLL", "covered@80": "In 80% interval",
+}  # fmt: skip
+_LEVELS = {"covered@50": 0.5, "covered@80": 0.8, "covered@95": 0.95}
+_SIGNIFICANT = 0.05
+
+
+class Styles(NamedTuple):
+    """Which methods a chart speaks about; all others are grey."""
+
+    hero: str  # the candidate
+    reference: str
+    rivals: tuple[str, ...]  # the best of the others
+
+    @classmethod
+    def choose(cls, summary: dict[str, Any], table: pd.DataFrame) -> Styles:
+        """The candidate, the reference and the two best of the others."""
+        hero, reference = summary["candidate"]["method"], summary["reference"]
+        shown = _at(table, summary["gate"]["metric"], summary["gate"]["shot"])
+        quiet = {hero, reference, *summary["canary_methods"]}
+        rest = [name for name in shown.sort_values("mean").index if name not in quiet]
+        return cls(hero, reference, tuple(rest[:2]))
+
+    def of(self, method: str) -> str:
+        """CSS class of a method."""
+        if method == self.hero:
+            return "hero"
+        if method == self.reference:
+            return "reference"
+        return f"rival{self.rivals.index(method) + 1}" if method in self.rivals else "rest"
+
+
+def _at(table: pd.DataFrame, metric: str, k: int) -> pd.DataFrame:
+    return table[(table["metric"] == metric) & (table["k"] == k)].set_index("method")
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """With a sign that is as wide as a digit."""
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return ("+" if value > 0 else "−") + text
+
+
+def cards(
+    summary: dict[str, Any], table: pd.DataFrame, comparisons: pd.DataFrame
+) -> dict[str, Any]:
+    """The headline: what the candidate scores and what it gains over the reference."""
+    gate, hero = summary["gate"], summary["candidate"]["method"]
+    own = _at(table, gate["metric"], gate["shot"]).loc[hero]
+    rows = comparisons[
+        (comparisons["table"] == "vs reference")
+        & (comparisons["metric"] == gate["metric"])
+        & (comparisons["k"] == gate["shot"])
+        & (comparisons["a"] == hero)
+    ]
+    gain = None
+    if len(rows):
+        row = rows.iloc[0]
+        gain = {
+            "mean": signed(-row["mean"]),
+            "interval": f"{signed(-row['high'])} to {signed(-row['low'])}",
+            "verdict": "better" if row["high"] < 0 else "worse" if row["low"] > 0 else "level",
+        }
+    checks = summary["canaries"]
+    return {
+        "metric": NAMES[gate["metric"]],
+        "value": f"{own['mean']:.3f}",
+        "interval": f"{own['low']:.3f} to {own['high']:.3f}",
+        "gain": gain,
+        "held": sum(check["ok"] for check in checks),
+        "checks": len(checks),
+        "confidence": f"{summary['evaluate']['confidence']:.0%}",
+    }
+
+
+def sweeps(
+    summary: dict[str, Any], table: pd.DataFrame, comparisons: pd.DataFrame, styles: Styles
+) -> list[Chart]:
+    """Error, its gain over the reference, and two rankings, over K."""
+    error = summary["gate"]["metric"]
+    honest = [name for name in summary["methods"] if name not in summary["canary_methods"]]
+    charts = [
+        sweep(
+            f"{NAMES[error]} by number of ratings",
+            "lower is better; band: the candidate's interval over users",
+            _lines(table[table["metric"] == error], honest, styles, {styles.hero}),
+        )
+    ]
+    paired = comparisons[
+        (comparisons["table"] == "vs reference") & (comparisons["metric"] == error)
+    ]
+    gains = paired.assign(
+        method=paired["a"], mean=-paired["mean"], low=-paired["high"], high=-paired["low"]
+    )
+    loud = {styles.hero, *styles.rivals}
+    lines = _lines(gains, [name for name in honest if name != styles.reference], styles, loud)
+    title = f"{NAMES[error]} gained over {styles.reference}"
+    charts.append(sweep(title, "above 0 is better; bands: paired intervals", lines, zero=True))
+    for metric in ("ndcg@5", "recall@10"):
+        rows = table[table["metric"] == metric]
+        notes = {"ndcg@5": "ranking the query", "recall@10": "ranking the whole catalogue"}
+        title = f"{NAMES[metric]} by number of ratings"
+        note = f"{notes[metric]}; higher is better"
+        top = _at(table, metric, summary["gate"]["shot"])["mean"].reindex(honest).idxmax()
+        charts.append(sweep(title, note, _lines(rows, honest, styles, {styles.hero}, str(top))))
+    return charts
+
+
+def _lines(
+    rows: pd.DataFrame, methods: list[str], styles: Styles, banded: set[str], top: str = ""
+) -> list[Line]:
+    """``top`` is named even if it is none of the methods that the report speaks about."""
+    lines = []
+    for method in methods:
+        own = rows[rows["method"] == method].sort_values("k")
+        if own.empty:
+            continue
+        band = method in banded and bool(own["low"].notna().all())
+        low, high = (own["low"].tolist(), own["high"].tolist()) if band else ((), ())
+        x, y = own["k"].astype(float).tolist(), own["mean"].tolist()
+        style = styles.of(method)
+        style = "best" if method == top and style == "rest" else style
+        lines.append(Line(method, x, y, low, high, style))
+    return lines
+
+
+def board(summary: dict[str, Any], table: pd.DataFrame, styles: Styles) -> list[dict[str, Any]]:
+    """A table per metric; ``heat`` from 0 (worst honest method) to 1 (best) in each column."""
+    boards = []
+    for metric, name in NAMES.items():
+        rows = table[table["metric"] == metric]
+        if rows.empty:
+            continue
+        lower = metric in LOWER_IS_BETTER
+        target = 0.8 if metric == "covered@80" else None
+        heat = _heat(rows, summary["canary_methods"], lower, target)
+        methods = []
+        for method in summary["methods"]:
+            own = rows[rows["method"] == method].set_index("k")
+            if own.empty:
+                continue
+            cells = []
+            for k in summary["shots"]:
+                cell, warmth = own.loc[k], heat[method, k]
+                half = (cell["high"] - cell["low"]) / 2
+                spread = f"±{half:.3f}" if half == half else ""
+                text = f"{cell['mean']:.3f}"
+                cells.append(
+                    {"text": text, "spread": spread, "heat": f"{warmth:.2f}", "best": warmth == 1}
+                )
+            canary = method in summary["canary_methods"]
+            style = styles.of(method)
+            methods.append({"name": method, "cells": cells, "canary": canary, "style": style})
+        aim = "lower is better" if lower else "higher is better"
+        aim = (
+            "80% is right" if target else "describes, does not rank" if metric == "novelty" else aim
+        )
+        boards.append({"metric": metric, "name": name, "aim": aim, "methods": methods})
+    return boards
+
+
+def _heat(
+    rows: pd.DataFrame, canaries: list[str], lower: bool, target: float | None
+) -> dict[tuple[str, int], float]:
+    scores = rows.set_index(["method", "k"])["mean"]
+    scores = -(scores - target).abs() if target else -scores if lower else scores
+    honest = scores[~scores.index.get_level_values("method").isin(canaries)]
+    low, high = honest.groupby("k").quantile(0.15), honest.groupby("k").max()
+    heat = {}
+    for method, k in scores.index:
+        value, span = scores[method, k], high[k] - low[k]
+        share = (value - low[k]) / span if span > 0 else float(value >= high[k])
+        heat[str(method), int(k)] = min(max(float(share), 0.0), 1.0)
+    return heat
+
+
+def comparison_matrix(summary: dict[str, Any], comparisons: pd.DataFrame) -> dict[str, Any]:
+    """Row minus column at the gate's K; an error, so below zero the row is better."""
+    pairs = comparisons[comparisons["table"] == "pairs"]
+    names = [name for name in summary["methods"] if name not in summary["canary_methods"]]
+    found = {(row["a"], row["b"]): row for row in pairs.to_dict("records")}
+    widest = max((abs(row["mean"]) for row in found.values()), default=0.0)
+    scale = min(widest, 0.1) or 1.0
+    rows = []
+    for a in names:
+        cells: list[dict[str, Any]] = []
+        for b in names:
+            sign = 1 if (a, b) in found else -1
+            row = found.get((a, b)) or found.get((b, a))
+            if row is None:
+                cells.append({"text": "", "heat": "0", "better": True, "sure": False, "title": ""})
+                continue
+            mean = sign * row["mean"]
+            ends = sorted((sign * row["low"], sign * row["high"]))
+            title = f"{a} − {b}: {signed(mean, 4)} [{signed(ends[0], 4)}, {signed(ends[1], 4)}]"
+            cells.append(
+                {
+                    "text": signed(mean),
+                    "heat": f"{min(abs(mean) / scale, 1) ** 0.5:.2f}",
+                    "better": mean < 0,
+                    "sure": row["p_holm"] < _SIGNIFICANT,
+                    "title": f"{title}, p = {row['p_holm']:.4f} after Holm",
+                }
+            )
+        rows.append({"name": a, "cells": cells})
+    return {"names": names, "rows": rows}
+
+
+def calibration(summary: dict[str, Any], table: pd.DataFrame, styles: Styles) -> Chart | None:
+    """Reliability of the predictive intervals at the gate's K, of the methods that have any."""
+    shot = summary["gate"]["shot"]
+    rows = table[table["metric"].isin(_LEVELS) & (table["k"] == shot)]
+    rows = rows.assign(k=rows["metric"].map(_LEVELS))
+    lines = _lines(rows, summary["methods"], styles, set(rows["method"]))
+    if not lines:
+        return None
+    note = f"K={shot}; on the diagonal an interval holds what it promises"
+    return reliability("Calibration of predictive intervals", note, lines)
+
+
+def segment_groups(summary: dict[str, Any], segments: pd.DataFrame) -> list[dict[str, Any]]:
+    """The candidate's gain over the reference in every segment, on a common scale."""
+    own = segments[segments["method"] == summary["candidate"]["method"]]
+    gated = own[own["n_users"] >= summary["evaluate"]["min_segment"]]
+    if own.empty or gated.empty:
+        return []
+    reach = float(max(gated["gain_low"].abs().max(), gated["gain_high"].abs().max())) or 1.0
+    groups = []
+    for segment in own["segment"].drop_duplicates():
+        levels = []
+        for row in own[own["segment"] == segment].to_dict("records"):
+            ends = [max(-reach, min(reach, row[key])) for key in ("gain_low", "gain_high", "gain")]
+            low, high, at = (f"{50 + 48 * end / reach:.1f}" for end in ends)
+            tone = "better" if row["gain_low"] > 0 else "worse" if row["gain_high"] < 0 else "level"
+            levels.append(
+                {
+                    "name": row["level"],
+                    "n": row["n_users"],
+                    "value": f"{row['value']:.3f}",
+                    "gain": signed(row["gain"]),
+                    "interval": f"{signed(row['gain_low'])} to {signed(row['gain_high'])}",
+                    "low": low,
+                    "width": f"{float(high) - float(low):.1f}",
+                    "at": at,
+                    "tone": tone,
+                    "gates": row["n_users"] >= summary["evaluate"]["min_segment"],
+                }
+            )
+        large = [level for level in levels if level["gates"]]
+        small = [level for level in levels if not level["gates"]]
+        groups.append({"name": segment, "large": large, "small": small})
+    return groups
+
+
+def canary_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every check of a canary, with numbers as text."""
+    digits = {"value": 4, "expected": 4, "limit": 4}
+    return [
+        {**check, **{key: f"{check[key]:.{n}f}" for key, n in digits.items()}}
+        for check in summary["canaries"]
+    ]
+
+
+def data_facts(summary: dict[str, Any], validation: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was evaluated on, and what was left out."""
+    data = summary["data"]
+    facts = [
+        ("dataset", str(summary["dataset"])),
+        ("digest", str(data["digest"])),
+        ("users", f"{data['n_users']:,}"),
+        ("items", f"{data['n_items']:,}"),
+        ("ratings", f"{data['n_ratings']:,}"),
+    ]
+    facts += [
+        (name.replace("_", " "), f"{value:,}")
+        for name, value in data.items()
+        if isinstance(value, int) and not isinstance(value, bool) and "dropped" in name
+    ]
+    for name, why in data.get("dropped_user_columns", {}).items():
+        facts.append((f"attribute {name} dropped", str(why)))
+    for fold, counts in data.get("per_fold", {}).items():
+        for name, value in counts.items():
+            text = (
+                ", ".join(f"{n:,} {role}" for role, n in value.items())
+                if isinstance(value, dict)
+                else f"{value:,}"
+            )
+            facts.append((f"fold {fold}: {name.replace('_', ' ')}", text))
+    checks = [c for suite in validation.get("suites", {}).values() for c in suite]
+    facts.append(("expectations met", f"{len(checks)}"))
+    return facts
