@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from coldstart.algorithms import ALGORITHMS, check_params
+from coldstart.algorithms import ALGORITHMS, check_section
 from coldstart.algorithms.base import MetaLearner
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
@@ -102,7 +102,7 @@ def make() -> Make:
         noise: float = 0.1,
         **changes: Any,
     ) -> MetaLearner[Any]:
-        params: Any = check_params({name: SECTIONS[name] | changes})[name]
+        params: Any = check_section(name, SECTIONS[name] | changes)
         backbone = random_backbone(dtype, n_features)
         learner = ALGORITHMS[name].create(backbone, params, HEADS[head], seed=0)
         generator = torch.Generator().manual_seed(5)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from coldstart.algorithms import ALGORITHMS, check_params
+from coldstart.algorithms import ALGORITHMS, check_section
 from coldstart.algorithms.base import MetaLearner
 from coldstart.data.episodes import Episodes, Support
 from coldstart.errors import ParamsError
@@ -206,8 +206,8 @@ def test_kind_is_the_name(name: str) -> None:
 
 def test_params_name_the_key_at_fault() -> None:
     with pytest.raises(ParamsError, match=r"algorithms\.mamml: unknown algorithm; .*maml"):
-        check_params({"mamml": {}})
+        check_section("mamml", {})
     with pytest.raises(ParamsError, match=r"algorithms\.finetune: outer_rate: unknown key"):
-        check_params({"finetune": {"outer_rate": 0.1}})
+        check_section("finetune", {"outer_rate": 0.1})
     with pytest.raises(ParamsError, match=r"algorithms\.bayes_head: prior_ratio.*-1"):
-        check_params({"bayes_head": {"prior_ratio": -1.0}})
+        check_section("bayes_head", {"prior_ratio": -1.0})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from coldstart.algorithms import ALGORITHMS, check_params
+from coldstart.algorithms import ALGORITHMS, check_section
 from coldstart.algorithms.base import MetaLearner, Theta
 from coldstart.data.episodes import Episodes, EpisodeSampler
 from coldstart.data.prepared import Prepared
@@ -61,7 +61,7 @@ class Bench:
         self.interrupt = Interrupt()
 
     def learner(self, name: str) -> MetaLearner[Any]:
-        params: Any = check_params({name: SECTIONS[name]})[name]
+        params: Any = check_section(name, SECTIONS[name])
         return ALGORITHMS[name].create(self.backbone, params, HEADS["rating"], seed=0)
 
     def run(

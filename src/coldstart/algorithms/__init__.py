@@ -11,7 +11,7 @@ from coldstart.algorithms.finetune import FineTune
 from coldstart.algorithms.maml import FOMAML, MAML
 from coldstart.algorithms.reptile import Reptile
 from coldstart.errors import ParamsError
-from coldstart.params import Section, parse_section
+from coldstart.params import Params, Section, parse_section
 
 ALGORITHMS: dict[str, type[MetaLearner[Any]]] = {
     "maml": MAML,
@@ -22,16 +22,22 @@ ALGORITHMS: dict[str, type[MetaLearner[Any]]] = {
 }
 
 
-def check_params(sections: Mapping[str, Any]) -> dict[str, Section]:
-    """Check the ``algorithms`` part of ``params.yaml``; the sections by name.
+def check_params(params: Params) -> dict[str, Section]:
+    """The checked section of each algorithm of ``params.yaml``, in its order.
 
     Raises:
-        ParamsError: names an unknown algorithm, or the key at fault, and what is allowed.
+        ParamsError: an unknown algorithm or key, or a value out of range.
     """
-    checked = {}
-    for name, raw in sections.items():
-        if name not in ALGORITHMS:
-            allowed = ", ".join(sorted(ALGORITHMS))
-            raise ParamsError(f"algorithms.{name}: unknown algorithm; allowed here: {allowed}")
-        checked[name] = parse_section(ALGORITHMS[name].Params, raw, f"algorithms.{name}")
-    return checked
+    return {name: check_section(name, raw) for name, raw in params.algorithms.items()}
+
+
+def check_section(name: str, raw: Mapping[str, Any]) -> Section:
+    """Check the section of one algorithm.
+
+    Raises:
+        ParamsError: as :func:`check_params`.
+    """
+    if name not in ALGORITHMS:
+        allowed = ", ".join(sorted(ALGORITHMS))
+        raise ParamsError(f"algorithms.{name}: unknown algorithm; allowed here: {allowed}")
+    return parse_section(ALGORITHMS[name].Params, raw, f"algorithms.{name}")

@@ -34,7 +34,7 @@ def run(algorithm: str) -> None:
         TrainingDiverged: see :func:`coldstart.training.loop.meta_train`.
     """
     params = load_params()
-    sections = check_params(params.algorithms)
+    sections = check_params(params)
     if algorithm not in params.meta_train.algorithms:
         chosen = ", ".join(params.meta_train.algorithms)
         raise ParamsError(f"meta_train.algorithms: {algorithm!r} is not in it; there are: {chosen}")

@@ -1,0 +1,184 @@
+"""Second-order MAML: meta-gradients per second, beside `higher` and TorchOpt.
+
+All three differentiate through the same inner steps of the same 64-64-1 network on the same tasks;
+their meta-gradients are compared before anything is timed. They are timed in alternating rounds of
+one process, and medians are reported. The peers adapt one task after another, as their interfaces
+and documentation have it; ours adapts the batch at once. Install them with the extra ``bench``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+import higher
+import torch
+import torchopt
+from torch import Tensor, nn
+
+from coldstart.algorithms.inner_loop import SGD, descend
+from coldstart.algorithms.network import decision
+
+BATCH, SHOTS, QUERY, STEPS, RATE = 128, 10, 10, 5, 0.05
+INPUTS, HIDDEN = 64, 64
+
+Tasks = tuple[Tensor, Tensor, Tensor, Tensor]  # x_BSI, y_BS, x_BQI, y_BQ
+Gradient = dict[str, Tensor]
+NAMES = ("w1_DH", "b1_1H", "w2_HH", "b2_1H", "w3_H1", "b3_11")
+
+
+def tasks(dtype: torch.dtype) -> Tasks:
+    generator = torch.Generator().manual_seed(1)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    return (
+        normal(BATCH, SHOTS, INPUTS),
+        normal(BATCH, SHOTS),
+        normal(BATCH, QUERY, INPUTS),
+        normal(BATCH, QUERY),
+    )
+
+
+def network(dtype: torch.dtype) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(INPUTS, HIDDEN),
+        nn.ReLU(),
+        nn.Linear(HIDDEN, HIDDEN),
+        nn.ReLU(),
+        nn.Linear(HIDDEN, 1),
+    ).to(dtype)
+
+
+def weights(net: nn.Sequential) -> dict[str, Tensor]:
+    """The same parameters in our layout: ``x @ W + b``."""
+    values = [
+        p.detach().T.contiguous() if p.dim() == 2 else p.detach()[None] for p in net.parameters()
+    ]
+    return dict(zip(NAMES, values, strict=True))
+
+
+def ours(net: nn.Sequential, batch: Tasks) -> Callable[[], Gradient]:
+    """The inner loop and network that every gradient-based algorithm of coldstart uses."""
+    x_BSI, y_BS, x_BQI, y_BQ = batch
+    theta = {name: value.requires_grad_() for name, value in weights(net).items()}
+
+    def score(w: dict[str, Tensor], x_BIJ: Tensor) -> Tensor:
+        return decision(w, x_BIJ, w["b1_1H"])
+
+    def loss(w: dict[str, Tensor]) -> Tensor:
+        return (score(w, x_BSI) - y_BS).square().mean(1)
+
+    def step() -> Gradient:
+        start = {name: value.expand(BATCH, *value.shape) for name, value in theta.items()}
+        end = descend(loss, start, STEPS, SGD(RATE), second_order=True)
+        total = (score(end, x_BQI) - y_BQ).square().mean(1).mean()
+        gradients = torch.autograd.grad(total, list(theta.values()))
+        return dict(zip(theta, gradients, strict=True))
+
+    return step
+
+
+def _collected(net: nn.Sequential) -> Gradient:
+    values = [p.grad.T if p.dim() == 2 else p.grad[None] for p in net.parameters()]
+    return {name: value.clone() for name, value in zip(NAMES, values, strict=True)}
+
+
+def with_higher(net: nn.Sequential, batch: Tasks) -> Callable[[], Gradient]:
+    optimiser = torch.optim.SGD(net.parameters(), lr=RATE)
+
+    def step() -> Gradient:
+        net.zero_grad(set_to_none=True)
+        for xs, ys, xq, yq in zip(*batch, strict=True):
+            with higher.innerloop_ctx(net, optimiser, copy_initial_weights=False) as (
+                fnet,
+                diffopt,
+            ):
+                for _ in range(STEPS):
+                    diffopt.step((fnet(xs).squeeze(1) - ys).square().mean())
+                ((fnet(xq).squeeze(1) - yq).square().mean() / BATCH).backward()
+        return _collected(net)
+
+    return step
+
+
+def with_torchopt(net: nn.Sequential, batch: Tasks) -> Callable[[], Gradient]:
+    optimiser = torchopt.MetaSGD(net, lr=RATE)
+
+    def step() -> Gradient:
+        net.zero_grad(set_to_none=True)
+        net_state = torchopt.extract_state_dict(net, by="reference", detach_buffers=True)
+        state = torchopt.extract_state_dict(optimiser, by="reference")
+        for xs, ys, xq, yq in zip(*batch, strict=True):
+            for _ in range(STEPS):
+                optimiser.step((net(xs).squeeze(1) - ys).square().mean())
+            ((net(xq).squeeze(1) - yq).square().mean() / BATCH).backward()
+            torchopt.recover_state_dict(net, net_state)
+            torchopt.recover_state_dict(optimiser, state)
+        return _collected(net)
+
+    return step
+
+
+METHODS = {"coldstart": ours, "higher": with_higher, "torchopt": with_torchopt}
+
+
+def check() -> float:
+    """Largest difference of any meta-gradient from ours, over the largest entry; in float64."""
+    batch = tasks(torch.float64)
+    results = {name: make(network(torch.float64), batch)() for name, make in METHODS.items()}
+    reference = results["coldstart"]
+    worst = max(
+        float((gradient[name] - reference[name]).abs().max() / reference[name].abs().max())
+        for gradient in results.values()
+        for name in NAMES
+    )
+    assert worst < 1e-5, f"meta-gradients differ by {worst:.2e}"
+    return worst
+
+
+def measure(rounds: int, repeats: int) -> dict[str, float]:
+    """Median tasks per second of each method in alternating rounds, float32."""
+    batch = tasks(torch.float32)
+    steps = {name: make(network(torch.float32), batch) for name, make in METHODS.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for step in steps.values():
+        step()
+    for _ in range(rounds):
+        for name, step in steps.items():
+            times = repeats if name == "coldstart" else 1
+            start = time.perf_counter()
+            for _ in range(times):
+                step()
+            seconds[name].append((time.perf_counter() - start) / times)
+    return {name: BATCH / statistics.median(values) for name, values in seconds.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object and nothing else"
+    )
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--repeats", type=int, default=10, help="our steps per round")
+    parser.add_argument("--threads", type=int, default=1, help="torch threads of all three")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    difference = check()
+    speed = measure(options.rounds, options.repeats)
+    ratio = {name: speed["coldstart"] / x for name, x in speed.items() if name != "coldstart"}
+    if options.json:
+        print(json.dumps({"tasks_per_second": speed, "ratio": ratio}))
+        return
+    print(f"meta-gradients agree to {difference:.1e}")
+    for name, x in speed.items():
+        print(f"{name:10} {x:8.0f} tasks/s" + (f"  {ratio[name]:.1f}x" if name in ratio else ""))
+
+
+if __name__ == "__main__":
+    main()

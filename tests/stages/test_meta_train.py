@@ -1,0 +1,204 @@
+"""The stage in a process of its own: killed, ended, resumed, refused."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from coldstart.algorithms import ALGORITHMS
+from coldstart.data.prepared import Prepared
+from coldstart.models.backbone import Backbone
+from coldstart.models.bundle import Bundle
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+RUN = "import sys; from coldstart.stages.meta_train import run; run(sys.argv[1])"
+CLI = (
+    "import logging, sys; from coldstart.errors import ColdstartError\n"
+    "from coldstart.stages.meta_train import run\n"
+    "try: run(sys.argv[1])\n"
+    "except ColdstartError as error: print(error, file=sys.stderr); sys.exit(error.exit_code)"
+)
+
+Workspace = Callable[..., Path]
+
+
+def _params(**changes: Any) -> str:
+    raw = yaml.safe_load(PARAMS.read_text())
+    raw["threads"] = 1
+    raw["data"] |= {"name": "tiny", "source": "tiny"}
+    raw["prepare"] |= {"n_folds": 3, "folds": [0], "min_ratings": 15, "query_size": 5}
+    raw["prepare"] |= {"validation_share": 0.2, "shots": [0, 1, 3, 5, 10]}
+    raw["meta_train"]["loop"] |= {"max_steps": 60, "eval_every": 20, "patience": 100}
+    raw["meta_train"]["loop"] |= {"checkpoint_every": 10, "batch_size": 8}
+    for dotted, value in changes.items():
+        section: Any = raw
+        *path, key = dotted.split("__")
+        for part in path:
+            section = section[part]
+        section[key] = value
+    return yaml.safe_dump(raw)
+
+
+@pytest.fixture
+def workspace(prepared: Prepared, tmp_path: Path) -> Workspace:
+    """``workspace("a", meta_train__seeds=[0, 1])``: a folder in which the stage can run."""
+
+    def build(name: str, **changes: Any) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "params.yaml").write_text(_params(**changes))
+        prepared.save(folder / "artifacts/prepared")
+        for fold in prepared.folds:
+            _backbone(prepared, fold).to_bundle().save(folder / f"artifacts/backbone/fold-{fold}")
+        return folder
+
+    return build
+
+
+def _backbone(prepared: Prepared, fold: int) -> Backbone:
+    generator = torch.Generator().manual_seed(fold)
+    history = prepared.history(fold)
+    features_CND = 0.3 * torch.randn(1, history.n_items, 4, generator=generator)
+    features_CND[..., 0] = 1.0
+    return Backbone(
+        kind="mf",
+        features_CND=features_CND,
+        offset_CN=torch.full((1, history.n_items), 3.5),
+        count_CN=torch.ones(1, history.n_items),
+        prior_FD=torch.zeros(history.user_features_UF.shape[1], 4),
+        group_U=torch.zeros(history.n_users, dtype=torch.int64),
+    )
+
+
+def _start(folder: Path, algorithm: str = "maml", code: str = RUN) -> subprocess.Popen[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COLDSTART")}
+    environment |= {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, algorithm],
+        cwd=folder,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _finish(process: subprocess.Popen[str]) -> str:
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return errors
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    root = folder / "artifacts/models"
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _wait_for_checkpoint(process: subprocess.Popen[str], folder: Path, run: str, step: int) -> None:
+    """Poll until a generation of ``step`` or later of that run is on the disk."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        names = [
+            p.name for p in folder.glob(f".coldstart/checkpoints/*/{run}/*") if p.name[0] != "."
+        ]
+        if any(int(name) >= step for name in names):
+            return
+        assert process.poll() is None, "the stage ended before it could be killed"
+        time.sleep(0.005)  # waits for another process, not for the clock
+    raise AssertionError("no checkpoint appeared")
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_stage_resumes_to_the_same_bytes(
+    workspace: Workspace, ending: signal.Signals
+) -> None:
+    changes = {"meta_train__seeds": [0, 1]}
+    whole, killed = workspace("whole", **changes), workspace("killed", **changes)
+    _finish(_start(whole))
+
+    process = _start(killed)
+    _wait_for_checkpoint(process, killed, "fold-0-seed-1", 20)
+    process.send_signal(ending)
+    process.communicate(timeout=300)
+    assert process.returncode == (-9 if ending == signal.SIGKILL else 143)
+    assert not (killed / "artifacts/models/maml/fold-0/seed-1").exists()
+    for path in sorted((killed / "artifacts/models").rglob("*.*")):
+        path.unlink()  # as DVC does before it runs a stage again
+
+    process = _start(killed, code="import logging; logging.basicConfig(level=20)\n" + RUN)
+    errors = _finish(process)
+    assert "maml fold 0 seed 0: resumed at step 60" in errors
+    assert "maml fold 0 seed 1: resumed at step" in errors
+    digests = _digests(whole)
+    assert len(digests) == 2 * 3  # two seeds: tensors, manifest, training curve
+    assert _digests(killed) == digests
+    assert not list((killed / ".coldstart/checkpoints").rglob("*.*"))
+
+
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_bundles_load_and_repeat(
+    workspace: Workspace, prepared: Prepared, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from coldstart.stages.meta_train import run
+
+    changes = {"prepare__folds": [0, 1], "meta_train__loop__max_steps": 20}
+    folders = [workspace("a", **changes), workspace("b", **changes)]
+    for folder in folders:
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("COLDSTART_HOME", str(folder / "home"))
+        run(name)
+    assert _digests(folders[0]) == _digests(folders[1])
+    bundle = Bundle.load(folders[0] / f"artifacts/models/{name}/fold-1/seed-0")
+    learner = ALGORITHMS[bundle.kind].from_bundle(bundle)
+    episodes = prepared.eval_episodes(1, "cold")
+    assert learner.score_catalogue(learner.adapt(episodes.support)).mean.isfinite().all()
+    curve = (folders[0] / f"artifacts/models/{name}/fold-1/seed-0/history.csv").read_text()
+    assert curve.startswith("step,training_loss,validation_loss\n0,,")
+
+
+@pytest.mark.parametrize(
+    ("changes", "algorithm", "message"),
+    [
+        ({"algorithms__maml__inner_rat": 0.1}, "maml", r"algorithms.maml: inner_rat: unknown key"),
+        ({"algorithms__reptile__hidden": 0}, "maml", r"algorithms.reptile: hidden: 0 is not"),
+        ({"algorithms__mamml": {}}, "maml", r"algorithms.mamml: unknown algorithm"),
+        ({}, "mamml", r"meta_train.algorithms: 'mamml' is not in it"),
+        ({"device": "cuda"}, "maml", r"device: 'cuda' is not allowed: no CUDA device here"),
+    ],
+)
+def test_params_are_refused_with_the_key(
+    workspace: Workspace, changes: dict[str, Any], algorithm: str, message: str
+) -> None:
+    if "device" in changes and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    process = _start(workspace("a", **changes), algorithm, CLI)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert message in errors
+
+
+def test_a_checkpoint_of_other_inputs_is_not_resumed(workspace: Workspace) -> None:
+    first = workspace("first")
+    process = _start(first)
+    _wait_for_checkpoint(process, first, "fold-0-seed-0", 20)
+    process.kill()
+    process.communicate(timeout=300)
+    (first / "params.yaml").write_text(_params(algorithms__maml__inner_rate=0.01))
+    _finish(_start(first))
+    fresh = workspace("fresh", algorithms__maml__inner_rate=0.01)
+    _finish(_start(fresh))
+    assert _digests(first) == _digests(fresh)
