@@ -1,0 +1,129 @@
+"""Side information becomes centred numbers; what identifies a person does not become a feature."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from coldstart.data.features import UserEncoder, fit_user_encoder
+from coldstart.data.item_features import item_features
+from coldstart.data.prepared import Prepared
+from coldstart.data.sources import Source
+from coldstart.errors import DataError
+
+
+@pytest.fixture
+def attributes() -> pd.DataFrame:
+    n = 100
+    return pd.DataFrame(
+        {
+            "age": [str(20 + i % 50) for i in range(n)],
+            "gender": ["F" if i % 4 == 0 else "M" for i in range(n)],
+            "zip_code": [f"{i % 3}{i:04d}" for i in range(n)],
+            "email": [f"user{i}@example.org" for i in range(n)],
+        }
+    )
+
+
+def test_columns_become_what_they_hold(attributes: pd.DataFrame) -> None:
+    encoder = fit_user_encoder(attributes)
+    assert [(c.name, c.kind) for c in encoder.columns] == [
+        ("age", "band"),
+        ("gender", "category"),
+        ("zip_code", "category"),
+    ]
+    assert encoder.labels[:2] == ["age < 30", "age 30 to < 40"]
+    assert encoder.labels[-3:] == ["zip_code=0", "zip_code=1", "zip_code=2"]
+    assert "100 different values" in encoder.dropped["email"]
+
+
+def test_features_are_centred_and_zero_when_unknown(attributes: pd.DataFrame) -> None:
+    encoder = fit_user_encoder(attributes)
+    table = encoder.encode_table(attributes)
+    np.testing.assert_allclose(table.mean(axis=0), 0, atol=1e-6)
+    woman = encoder.encode({"gender": "F"})
+    gender = encoder.labels.index("gender=F")
+    torch.testing.assert_close(woman[gender : gender + 2], torch.tensor([0.75, -0.75]))
+    assert woman.abs().sum() == pytest.approx(1.5)
+    for unknown in ({}, {"gender": "X"}, {"gender": None}, {"age": ""}, {"email": "a@b.c"}):
+        assert encoder.encode(unknown).abs().sum() == 0
+
+
+def test_one_user_encodes_as_in_the_table(prepared: Prepared) -> None:
+    columns = list(prepared.encoder.dropped) + [c.name for c in prepared.encoder.columns]
+    for user in (0, 17, 80):
+        raw = {c: prepared.users.loc[user, c] for c in columns}
+        torch.testing.assert_close(prepared.encoder.encode(raw), prepared.user_features_UF[user])
+
+
+def test_json_round_trip(attributes: pd.DataFrame) -> None:
+    encoder = fit_user_encoder(attributes)
+    again = UserEncoder.model_validate_json(encoder.model_dump_json())
+    assert again == encoder
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"shoe": 43}, "'shoe': unknown; known: age, gender, zip_code, email"),
+        ({"age": "old"}, "'age': 'old' is not a number"),
+        ({"age": float("nan")}, "'age': 'nan' is not a number"),
+        ({"gender": ["F"]}, "'gender': .* must be a text or a number"),
+    ],
+)
+def test_wrong_attributes_are_named(
+    attributes: pd.DataFrame, raw: dict[str, object], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        fit_user_encoder(attributes).encode(raw)
+
+
+def test_no_attributes_no_features() -> None:
+    encoder = fit_user_encoder(pd.DataFrame(index=range(3)))
+    assert encoder.encode({}).shape == (0,)
+    assert encoder.encode_table(pd.DataFrame(index=range(3))).shape == (3, 0)
+
+
+def _source(
+    items: pd.DataFrame | None, kg: pd.DataFrame | None, link: pd.DataFrame | None
+) -> Source:
+    return Source("s", pd.DataFrame(), None, items, kg, link, digest="")
+
+
+def test_genres_and_year() -> None:
+    n = 10
+    keys = ["", *(f"i{i}" for i in range(n)), "unlisted"]
+    items = pd.DataFrame(
+        {
+            "item_id": [f"i{i}" for i in range(n)],
+            "class": ["A B" if i % 2 else "A" for i in range(n)],
+            "release_year": [str(1990 + i) for i in range(n - 1)] + ["unknown"],
+        }
+    )
+    block, labels = item_features(_source(items, None, None), keys)
+    assert labels == ["genre=A", "genre=B", "year"]
+    np.testing.assert_allclose(block[[0, -1]], 0)
+    np.testing.assert_allclose(block[1:-1, 1], [-0.5, 0.5] * 5)
+    np.testing.assert_allclose(block[1:-1, 0], 0)  # all have it: it says nothing
+    assert block[n, 2] == 0
+    years = np.arange(1990, 1999)
+    np.testing.assert_allclose(block[1:n, 2], (years - 1994) / years.std(), rtol=1e-6)
+
+
+def test_knowledge_graph_brings_neighbours_together() -> None:
+    n = 12
+    keys = ["", *(f"i{i}" for i in range(n))]
+    link = pd.DataFrame({"item_id": keys[1:-1], "entity_id": [f"e{i}" for i in range(n - 1)]})
+    triples = [(f"e{i}", "by", f"d{i % 2}") for i in range(n)]
+    triples += [(f"g{i % 3}", "of", f"e{i}") for i in range(n)]
+    kg = pd.DataFrame(triples, columns=["head_id", "relation_id", "tail_id"])
+    block, labels = item_features(_source(None, kg, link), keys)
+    again, _ = item_features(_source(None, kg.sample(frac=1, random_state=0), link), keys)
+    np.testing.assert_allclose(block, again, atol=1e-5)
+    assert len(labels) == block.shape[1] >= 2
+    assert not block[[0, n]].any()  # the unknown item and the one without a link
+    same = block[1] @ block[7] / np.linalg.norm(block[1]) / np.linalg.norm(block[7])
+    assert same == pytest.approx(1, abs=1e-4)  # items 0 and 6 share both neighbours
+    assert np.linalg.norm(block[1] - block[2]) > 0.5
