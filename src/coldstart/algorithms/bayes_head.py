@@ -107,12 +107,12 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         del training  # the solve is the same
         table_B1 = support.crossfit_B.unsqueeze(1)
         items = self._encode(theta, *(part[table_B1, support.items_BS] for part in self._inputs))
-        return _adapt(items, prior_of(theta), support)
+        return _adapt(_rows(items), prior_of(theta), support)
 
     def adapt(self, support: Support) -> State:
         """See :meth:`Recommender.adapt`; reads the encoded catalogue."""
         with torch.no_grad():
-            return _adapt(self._pick(support.items_BS), self._prior, support)
+            return _adapt(self._catalogue_rows[support.items_BS], self._prior, support)
 
     def score_with(
         self, theta: Theta, state: State, items_BQ: Tensor, crossfit_B: Tensor
@@ -129,11 +129,12 @@ class BayesHead(MetaLearner[BayesHeadParams]):
 
     def score_catalogue(self, state: State) -> Prediction:
         """See :meth:`Recommender.score_catalogue`."""
-        items = self._catalogue
+        offset_N, variance_N, phi_EN, outer_EEN = self._catalogue_columns
         with torch.no_grad():
-            mean_BN = torch.addmm(items.offset, state["mean_BE"], items.phi.mT)
-            spread_BN = ((items.phi @ state["cov_BEE"]) * items.phi).sum(-1)
-            return self.predict(Prediction(mean_BN, spread_BN + items.variance))
+            mean_BN = torch.addmm(offset_N, state["mean_BE"], phi_EN)
+            # phi' cov phi is linear in cov: one product with the items' outer products
+            variance_BN = torch.addmm(variance_N, state["cov_BEE"].flatten(1), outer_EEN)
+            return self.predict(Prediction(mean_BN, variance_BN))
 
     def predict(self, scores: Prediction) -> Prediction:
         """Clips to probabilities where targets are likes."""
@@ -177,6 +178,20 @@ class BayesHead(MetaLearner[BayesHeadParams]):
     def _catalogue(self) -> Items:
         with torch.inference_mode(False), torch.no_grad():
             return self._encode(self.theta, *(part[0] for part in self._inputs))
+
+    @cached_property
+    def _catalogue_rows(self) -> Tensor:
+        with torch.inference_mode(False), torch.no_grad():
+            return _rows(self._catalogue)
+
+    @cached_property
+    def _catalogue_columns(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Offset and noise ``[N]``, features ``[E, N]``, their outer products ``[E * E, N]``."""
+        phi_NE, offset_N, variance_N = self._catalogue
+        with torch.inference_mode(False), torch.no_grad():
+            outer_NEE = phi_NE.unsqueeze(-1) * phi_NE.unsqueeze(-2)
+            columns = phi_NE.mT.contiguous(), outer_NEE.flatten(1).mT.contiguous()
+            return offset_N, variance_N, *columns
 
     @cached_property
     def _prior(self) -> tuple[Tensor, Tensor]:
@@ -235,12 +250,20 @@ def _lower(theta: Theta) -> Tensor:
     return theta["lower_EE"].tril(-1) + torch.diag(theta["log_diagonal_E"].exp())
 
 
-def _adapt(items: Items, prior: tuple[Tensor, Tensor], support: Support) -> State:
+def _rows(items: Items) -> Tensor:
+    """What adapting reads of an item in one row ``[..., E + 2]``: (phi, offset, 1) / noise."""
+    parts = [items.phi, items.offset.unsqueeze(-1), torch.ones_like(items.phi[..., :1])]
+    return torch.cat(parts, -1) * items.variance.rsqrt().unsqueeze(-1)
+
+
+def _adapt(rows_BSX: Tensor, prior: tuple[Tensor, Tensor], support: Support) -> State:
     map_FE, intercept_1E = prior
+    E = intercept_1E.shape[-1]
     prior_BE = torch.addmm(intercept_1E, support.users_BF, map_FE)
-    weight_BS = items.variance.rsqrt() * support.mask_BS
-    target_BS = (support.targets_BS - items.offset) * weight_BS
-    mean_BE, cov_BEE = posterior(items.phi * weight_BS.unsqueeze(-1), target_BS, prior_BE)
+    rows_BSX = rows_BSX * support.mask_BS.unsqueeze(-1)  # a row of zeros is no rating
+    offset_BS, scale_BS = rows_BSX[..., E], rows_BSX[..., E + 1]
+    target_BS = support.targets_BS * scale_BS - offset_BS
+    mean_BE, cov_BEE = posterior(rows_BSX[..., :E], target_BS, prior_BE)
     return {"mean_BE": mean_BE, "cov_BEE": cov_BEE}
 
 
