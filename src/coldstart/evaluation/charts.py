@@ -113,9 +113,7 @@ def sweep(title: str, note: str, lines: Sequence[Line], *, zero: bool = False) -
     low, high = min(values), max(values)
     pad = 0.12 * (high - low) or 0.1
     frame = Frame(shots[0], shots[-1], low - pad, high + pad, root=True)
-    order = sorted(
-        lines, key=lambda line: ("rest", "reference", "rival2", "rival1", "hero").index(line.style)
-    )
+    order = sorted(lines, key=lambda line: STYLES.index(line.style))
     labels = _spread({line.name: frame.y(line.y[-1]) for line in loud})
     return Chart(
         title=title,
