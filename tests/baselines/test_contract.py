@@ -1,0 +1,193 @@
+"""What every baseline must do, whatever it computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from coldstart.baselines import BASELINES, Baseline, check_params
+from coldstart.data.episodes import Episodes, History, Support
+from coldstart.data.prepared import Prepared
+from coldstart.errors import ParamsError
+from coldstart.models.backbone import Backbone
+from coldstart.models.backbones import fit_mf
+from coldstart.models.bundle import Bundle
+from coldstart.params import Params, load_params, parse_section, read_yaml
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+FIT = tuple[History, Backbone, Episodes]
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load_params(PARAMS)
+
+
+@pytest.fixture(scope="module")
+def fit_on(prepared: Prepared, params: Params) -> FIT:
+    history, validation = prepared.history(0), prepared.eval_episodes(0, "validation")
+    return history, fit_mf(history, validation, params.pretrain, seed=0), validation
+
+
+@pytest.fixture(scope="module", params=sorted(BASELINES))
+def baseline(request: pytest.FixtureRequest, fit_on: FIT, params: Params) -> Baseline:
+    return _fit(request.param, fit_on, params)
+
+
+@pytest.fixture(scope="module")
+def episodes(prepared: Prepared) -> Episodes:
+    return prepared.eval_episodes(0, "cold").rows(slice(0, 7))
+
+
+def _fit(name: str, fit_on: FIT, params: Params) -> Baseline:
+    return BASELINES[name].fit(*fit_on, check_params(params)[name], seed=3)
+
+
+def _mean(baseline: Baseline, support: Support, items: torch.Tensor) -> torch.Tensor:
+    return baseline.score(baseline.adapt(support), items).mean
+
+
+def _padded(support: Support) -> Support:
+    """Padding on both sides, with a target that must not be read."""
+
+    def widen(values: torch.Tensor, fill: float) -> torch.Tensor:
+        return torch.nn.functional.pad(values, (1, 2), value=fill)
+
+    return support._replace(
+        items_BS=widen(support.items_BS, 0),
+        targets_BS=widen(support.targets_BS, 9.0),
+        mask_BS=widen(support.mask_BS, False),
+    )
+
+
+def test_the_kind_is_the_name() -> None:
+    assert {name: cls.kind for name, cls in BASELINES.items()} == {n: n for n in BASELINES}
+
+
+def test_every_baseline_has_its_section_in_params(params: Params) -> None:
+    assert list(check_params(params)) == list(BASELINES)
+
+
+@pytest.mark.parametrize("k", [0, 1, 10])
+def test_shapes_and_types(baseline: Baseline, episodes: Episodes, k: int) -> None:
+    state = baseline.adapt(episodes.support.first(k))
+    assert all(len(value) == 7 for value in state.values())
+    mean, variance = baseline.score(state, episodes.items_BQ)
+    assert mean.shape == episodes.items_BQ.shape
+    assert mean.dtype == torch.float32
+    assert mean.isfinite().all()
+    if variance is not None:
+        assert variance.shape == mean.shape
+        assert variance.dtype == torch.float32
+        assert (variance > 0).all()
+
+
+@pytest.mark.parametrize("k", [0, 3])
+def test_the_catalogue_agrees_with_single_items(
+    baseline: Baseline, episodes: Episodes, k: int
+) -> None:
+    state = baseline.adapt(episodes.support.first(k))
+    everything = torch.arange(baseline.n_items).repeat(7, 1)
+    catalogue = baseline.score_catalogue(state).mean
+    assert catalogue.shape == (7, baseline.n_items)
+    torch.testing.assert_close(catalogue, baseline.score(state, everything).mean)
+
+
+def test_the_unknown_item_may_be_rated_and_asked_for(
+    baseline: Baseline, episodes: Episodes
+) -> None:
+    unknown = episodes.support._replace(items_BS=torch.zeros_like(episodes.support.items_BS))
+    assert _mean(baseline, unknown, torch.zeros(7, 2).long()).isfinite().all()
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_padding_changes_nothing(baseline: Baseline, episodes: Episodes, k: int) -> None:
+    support = episodes.support.first(k)
+    torch.testing.assert_close(
+        _mean(baseline, _padded(support), episodes.items_BQ),
+        _mean(baseline, support, episodes.items_BQ),
+    )
+
+
+def test_the_order_of_the_support_changes_nothing(baseline: Baseline, episodes: Episodes) -> None:
+    support = episodes.support
+    back = support._replace(
+        items_BS=support.items_BS.flip(1),
+        targets_BS=support.targets_BS.flip(1),
+        mask_BS=support.mask_BS.flip(1),
+    )
+    torch.testing.assert_close(
+        _mean(baseline, back, episodes.items_BQ), _mean(baseline, support, episodes.items_BQ)
+    )
+
+
+def test_a_user_alone_is_scored_as_in_a_batch(baseline: Baseline, episodes: Episodes) -> None:
+    together = _mean(baseline, episodes.support, episodes.items_BQ)
+    alone = _mean(baseline, episodes.support.rows(slice(2, 3)), episodes.items_BQ[2:3])
+    torch.testing.assert_close(together[2:3], alone)
+
+
+def test_adapting_changes_nothing_in_the_model(baseline: Baseline, episodes: Episodes) -> None:
+    before = {name: value.clone() for name, value in baseline.tensors().items()}
+    first = _mean(baseline, episodes.support, episodes.items_BQ)
+    assert torch.equal(_mean(baseline, episodes.support, episodes.items_BQ), first)
+    assert all(torch.equal(before[n], value) for n, value in baseline.tensors().items())
+
+
+def test_fitting_again_gives_the_same_bytes(
+    baseline: Baseline, fit_on: FIT, params: Params, tmp_path: Path
+) -> None:
+    baseline.to_bundle().save(tmp_path / "a")
+    _fit(baseline.kind, fit_on, params).to_bundle().save(tmp_path / "b")
+    for path in sorted((tmp_path / "a").iterdir()):
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_a_bundle_brings_back_the_same_model(
+    baseline: Baseline, episodes: Episodes, tmp_path: Path
+) -> None:
+    baseline.to_bundle().save(tmp_path)
+    back = type(baseline).from_bundle(Bundle.load(tmp_path))
+    assert back.n_items == baseline.n_items
+    here = baseline.score(baseline.adapt(episodes.support), episodes.items_BQ)
+    there = back.score(back.adapt(episodes.support), episodes.items_BQ)
+    assert torch.equal(here.mean, there.mean)
+    assert (here.variance is None) == (there.variance is None)
+
+
+def test_without_side_information_it_works_too(
+    baseline: Baseline, fit_on: FIT, params: Params, episodes: Episodes
+) -> None:
+    history, _, validation = fit_on
+    bare = history._replace(
+        user_features_UF=torch.zeros(history.n_users, 0),
+        item_features_NG=torch.zeros(history.n_items, 0),
+    )
+    blind = validation._replace(
+        support=validation.support._replace(users_BF=torch.zeros(validation.n_users, 0))
+    )
+    backbone = fit_mf(bare, blind, params.pretrain, seed=0)
+    model = _fit(baseline.kind, (bare, backbone, blind), params)
+    support = episodes.support._replace(users_BF=torch.zeros(7, 0))
+    assert _mean(model, support.first(0), episodes.items_BQ).isfinite().all()
+    assert _mean(model, support, episodes.items_BQ).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "section", "message"),
+    [
+        ("popularty", {}, "baselines.popularty: unknown baseline; allowed here: bias, constant"),
+        ("constant", {"typo": 1}, "baselines.constant: typo: unknown key"),
+        ("item_mean", {"damping": 0.0}, "baselines.item_mean: damping: 0.0 is not allowed"),
+        ("ridge", {"bias_penalty": 1.0}, "baselines.ridge: factor_penalty: is missing"),
+        ("itemknn", {"neighbours": 0}, "baselines.itemknn: neighbours: 0 is not allowed"),
+    ],
+)
+def test_a_wrong_section_is_named(name: str, section: dict[str, object], message: str) -> None:
+    raw = read_yaml(PARAMS)
+    raw["baselines"][name] = section
+    with pytest.raises(ParamsError) as caught:
+        check_params(parse_section(Params, raw, "params.yaml"))
+    assert message in str(caught.value)
