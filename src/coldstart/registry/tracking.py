@@ -23,7 +23,8 @@ from typing import Any
 _LOG = logging.getLogger("coldstart.tracking")
 _GRACE = 1.0
 """Seconds that a finished stage waits for its recorder."""
-_LEFT_ALONE: list[subprocess.Popen[str]] = []
+_STARTED: list[subprocess.Popen[str]] = []
+"""Recorders of this process; one that is left alone must not be collected while it runs."""
 
 
 @contextmanager
@@ -70,6 +71,7 @@ def _start(name: str, algorithm: str | None) -> subprocess.Popen[str] | None:
             text=True,
             start_new_session=True,  # a signal to the stage's group must not silence the recorder
         )
+        _STARTED.append(recorder)
         _send(recorder, {"stage": name, "algorithm": algorithm})
     except OSError as error:
         _LOG.warning("tracking is off for this stage: %s", error)
@@ -89,7 +91,6 @@ def _finish(recorder: subprocess.Popen[str], outcome: dict[str, Any]) -> None:
     try:
         said, _ = recorder.communicate(timeout=_GRACE)
     except subprocess.TimeoutExpired:
-        _LEFT_ALONE.append(recorder)
         return
     except (OSError, ValueError) as error:
         said = str(error)

@@ -1,0 +1,112 @@
+"""A registry of its own for every test, and a small workspace with evaluated results."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from coldstart.params import read_yaml, resolve
+from coldstart.registry import store
+
+ROOT = Path(__file__).resolve().parents[2]
+OVERRIDES = {
+    "threads": 1,
+    "data.name": "tiny",
+    "prepare.n_folds": 3,
+    "prepare.min_ratings": 15,
+    "prepare.query_size": 5,
+    "prepare.shots": [0, 1, 5],
+    "gate.max_adapt_ms": 10_000.0,
+    "meta_train.algorithms": ["finetune"],
+    "evaluate.resamples": 100,
+    "evaluate.min_segment": 5,
+}
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables: creating them takes seconds, copying does not."""
+    home = tmp_path_factory.mktemp("mlflow")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLDSTART_HOME", str(home))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        store.client()
+    return home / "mlflow" / "mlflow.db"
+
+
+@pytest.fixture
+def home(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """``COLDSTART_HOME`` with an empty registry; the environment is as it was afterwards."""
+    before = dict(os.environ)
+    folder = tmp_path / "home"
+    (folder / "mlflow").mkdir(parents=True)
+    shutil.copyfile(empty_database, folder / "mlflow" / "mlflow.db")
+    monkeypatch.setenv("COLDSTART_HOME", str(folder))
+    for name in ("MLFLOW_TRACKING_URI", "COLDSTART_RUN_KEY", "COLDSTART_TRACKING"):
+        monkeypatch.delenv(name, raising=False)
+    yield folder
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+
+
+@pytest.fixture
+def client(home: Path) -> Any:
+    return store.client()
+
+
+def tiny_params() -> dict[str, Any]:
+    return resolve(read_yaml(ROOT / "params.yaml"), "standard", OVERRIDES)
+
+
+@pytest.fixture
+def here(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a ``params.yaml``."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (folder / "params.yaml").write_text(yaml.safe_dump(tiny_params(), sort_keys=False))
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def evaluated(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which everything up to ``evaluate`` has run; do not write to it."""
+    from coldstart.data.sources import read_source
+    from coldstart.stages import evaluate, meta_train, prepare, pretrain
+
+    folder = tmp_path_factory.mktemp("workspace")
+    shutil.copytree(tiny_source, folder / "data" / "tiny")
+    (folder / "params.yaml").write_text(yaml.safe_dump(tiny_params(), sort_keys=False))
+    (folder / "artifacts").mkdir()
+    digest = read_source(folder / "data" / "tiny", "tiny").digest
+    (folder / "artifacts" / "validation.json").write_text(json.dumps({"digest": digest}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("COLDSTART_HOME", str(folder / "state"))
+        prepare.run()
+        pretrain.run()
+        meta_train.run("finetune")
+        evaluate.run()
+    stages = ("validate", "prepare", "pretrain", "meta_train@finetune", "evaluate", "report")
+    lock = {name: {"cmd": name, "outs": [{"path": name, "md5": "0" * 32}]} for name in stages}
+    (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": lock}))
+    (folder / "artifacts" / "report.html").write_text("<body><!-- coldstart:stamp --></body>")
+    (folder / "artifacts" / "leaderboard.md").write_text("| method | rmse |\n")
+    return folder
+
+
+@pytest.fixture
+def workspace(evaluated: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the evaluated workspace, as the working directory."""
+    folder = tmp_path / "workspace"
+    shutil.copytree(evaluated, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLDSTART_RUN_KEY", "run-1")
+    return folder

@@ -1,0 +1,143 @@
+"""From an evaluated workspace to a champion that recommends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from coldstart.registry import gating, packaging, promotion
+
+MODEL = "coldstart-tiny"
+
+
+def loosen(workspace: Path, **gate: Any) -> None:
+    params = yaml.safe_load((workspace / "params.yaml").read_text())
+    params["gate"] |= gate
+    (workspace / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+@pytest.fixture
+def passing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pure decision says yes; what it depends on is tested where it is made."""
+    decide = gating.decide
+
+    def yes(*args: Any, **kwargs: Any) -> Any:
+        made = decide(*args, **kwargs)
+        object.__setattr__(made, "promote", True)
+        return made
+
+    monkeypatch.setattr(gating, "decide", yes)
+
+
+@pytest.mark.usefixtures("passing")
+def test_a_candidate_that_passes_is_registered_promoted_and_recommends(
+    workspace: Path, client: Any, tmp_path: Path
+) -> None:
+    decision = gating.gate()
+    assert decision["champion"] is None
+    assert promotion.aliases(client, MODEL) == {"challenger": decision["version"]}
+    assert gating.gate()["version"] == decision["version"]  # a retry registers nothing new
+    promotion.promote(client, json.loads(json.dumps(decision)))
+    champion = promotion.require_champion(client, MODEL)
+    assert champion.tags["coldstart.sha256"] == decision["candidate"]["sha256"]
+
+    packaging.fetch_files(champion, tmp_path / "files")
+    for name in ("dvc.lock", "params.yaml"):
+        assert (tmp_path / "files" / name).read_bytes() == (workspace / name).read_bytes()
+    kept = json.loads((tmp_path / "files" / "decision.json").read_text())
+    assert kept["evidence"]["n_users"] > 0
+
+    for path in packaging.download(champion, tmp_path).parents[1].rglob("*"):
+        assert path.suffix not in {".pkl", ".pickle", ".pt", ".pth"}
+
+    answer = ask_in_a_fresh_process(f"models:/{MODEL}@champion")
+    assert answer["file"].endswith("code/coldstart/__init__.py")  # the version's own code
+    assert len(answer["found"][0]["recommendations"]) == 3
+    assert answer["found"][0]["unknown_items"] == ["nothing"]
+    assert "user 0: rating 9.0 of item 'i1' is not on the scale" in answer["refused"]
+
+
+def ask_in_a_fresh_process(uri: str) -> dict[str, Any]:
+    code = f"""
+import json, sys, mlflow, coldstart
+from mlflow.exceptions import MlflowException
+model = mlflow.pyfunc.load_model({uri!r})
+user = {{"items": ["i1", "nothing"], "ratings": [5, 4], "user": {{"age": 30, "gender": "F"}}}}
+found = model.predict(user, params={{"k": 3}})
+try:
+    model.predict({{"items": ["i1"], "ratings": [9.0]}})
+except MlflowException as error:
+    refused = str(error)
+print(json.dumps({{"found": found, "refused": refused, "file": sys.modules["coldstart"].__file__}}))
+"""
+    code = code.replace("mlflow, coldstart\n", "mlflow\n")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_a_candidate_that_fails_is_not_registered_but_the_evidence_is_kept(
+    workspace: Path, client: Any
+) -> None:
+    loosen(workspace, min_improvement=5.0)
+    decision = gating.gate()
+    assert decision["promote"] is False
+    assert decision["version"] is None
+    assert any("must lie above 5" in reason for reason in decision["reasons"])
+    assert promotion.aliases(client, MODEL) == {}
+    (run,) = client.search_runs([client.get_experiment_by_name(MODEL).experiment_id])
+    assert run.data.tags["coldstart.gate"] == "keep"
+    path = client.download_artifacts(run.info.run_id, "gate/decision.json")
+    assert json.loads(Path(path).read_text())["evidence"]["metric"] == "rmse"
+
+
+@pytest.mark.usefixtures("passing")
+def test_the_champion_itself_is_no_improvement(
+    workspace: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promotion.promote(client, gating.gate())
+    monkeypatch.undo()
+    monkeypatch.chdir(workspace)
+    monkeypatch.setenv("COLDSTART_HOME", str(workspace.parent / "home"))
+    decision = gating.gate()
+    assert decision["promote"] is False
+    assert decision["reasons"][0] == "the candidate is the champion, byte for byte"
+    assert "by 0.0000 [0.0000, 0.0000]" in decision["reasons"][1]
+
+
+@pytest.mark.usefixtures("passing")
+def test_only_users_that_are_cold_for_both_are_compared(workspace: Path, client: Any) -> None:
+    """With folds by another seed, the champion was trained on most of today's cold users."""
+    promotion.promote(client, gating.gate())
+    params = yaml.safe_load((workspace / "params.yaml").read_text())
+    champion = promotion.require_champion(client, MODEL)
+    prepared, loaded = gating.Prepared.load(), gating.load_params()
+    _, same = gating._champion_results(champion, 0, prepared, loaded)
+    assert same == set(prepared.role_users(0, "cold").tolist())
+
+    params["seed"] = 1
+    (workspace / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    from coldstart.stages import prepare
+
+    prepare.run()
+    other = gating.Prepared.load()
+    _, cold = gating._champion_results(champion, 0, other, gating.load_params())
+    assert cold == same  # roles depend on the champion's seed and the users' keys alone
+    assert cold != set(other.role_users(0, "cold").tolist())
+
+
+@pytest.mark.usefixtures("passing")
+def test_too_few_common_cold_users_keep_the_champion(workspace: Path, client: Any) -> None:
+    promotion.promote(client, gating.gate())
+    params = yaml.safe_load((workspace / "params.yaml").read_text())
+    params["evaluate"]["min_segment"] = 1000
+    (workspace / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    decision = gating.gate()
+    assert decision["promote"] is False
+    assert "users are cold for both" in decision["summary"]
