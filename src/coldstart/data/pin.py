@@ -80,5 +80,5 @@ def mismatch(folder: Path, said: list[str]) -> str:
     return (
         f"{folder}: is not the data that {pin_path(folder.parent)} pins: {'; '.join(said)}. "
         f"To get the pinned data, remove {folder} and run `coldstart fetch`; "
-        "to pin the data as it is now, run `coldstart fetch --update`"
+        "to take and pin what data.source has now, run `coldstart fetch --update`"
     )

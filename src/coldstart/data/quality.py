@@ -184,9 +184,11 @@ def _publish(built: Path, docs: Path) -> None:
     """Replace the Data Docs by a rename, so that a reader never sees half of them."""
     docs.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{docs.name}-", dir=docs.parent))
-    old = fresh / "old"
     shutil.copytree(built, fresh / "new")
-    if docs.exists():
-        docs.rename(old)
-    (fresh / "new").rename(docs)
+    try:
+        if docs.exists():
+            docs.rename(fresh / "old")
+        (fresh / "new").rename(docs)
+    except OSError:  # another run published its own at this very moment: they stand
+        logging.getLogger("coldstart.validate").info("%s: published by another run", docs)
     shutil.rmtree(fresh)
