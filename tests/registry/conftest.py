@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,24 +34,22 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("mlflow")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLDSTART_HOME", str(home))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("MLFLOW_TRACKING_URI", "")
         store.client()
     return home / "mlflow" / "mlflow.db"
 
 
 @pytest.fixture
-def home(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """``COLDSTART_HOME`` with an empty registry; the environment is as it was afterwards."""
-    before = dict(os.environ)
+def home(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """``COLDSTART_HOME`` with an empty registry."""
     folder = tmp_path / "home"
     (folder / "mlflow").mkdir(parents=True)
     shutil.copyfile(empty_database, folder / "mlflow" / "mlflow.db")
     monkeypatch.setenv("COLDSTART_HOME", str(folder))
-    for name in ("MLFLOW_TRACKING_URI", "COLDSTART_RUN_KEY", "COLDSTART_TRACKING"):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it; the test's end takes it away
+    for name in ("COLDSTART_RUN_KEY", "COLDSTART_TRACKING"):
         monkeypatch.delenv(name, raising=False)
-    yield folder
-    for name in set(os.environ) - set(before):
-        del os.environ[name]
+    return folder
 
 
 @pytest.fixture
@@ -78,6 +74,7 @@ def here(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def evaluated(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace in which everything up to ``evaluate`` has run; do not write to it."""
+    from coldstart.data.profile import profile_of
     from coldstart.data.sources import read_source
     from coldstart.stages import evaluate, meta_train, prepare, pretrain
 
@@ -85,8 +82,9 @@ def evaluated(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     shutil.copytree(tiny_source, folder / "data" / "tiny")
     (folder / "params.yaml").write_text(yaml.safe_dump(tiny_params(), sort_keys=False))
     (folder / "artifacts").mkdir()
-    digest = read_source(folder / "data" / "tiny", "tiny").digest
-    (folder / "artifacts" / "validation.json").write_text(json.dumps({"digest": digest}))
+    profile = profile_of(read_source(folder / "data" / "tiny", "tiny"))
+    validation = {"digest": profile["digest"], "profile": profile}
+    (folder / "artifacts" / "validation.json").write_text(json.dumps(validation))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("COLDSTART_HOME", str(folder / "state"))

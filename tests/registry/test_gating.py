@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,20 @@ def loosen(workspace: Path, **gate: Any) -> None:
 
 
 @pytest.fixture
-def passing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pure decision says yes; what it depends on is tested where it is made."""
+def verdict(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool | None]:
+    """What the pure decision says (None: what it would); its grounds are tested elsewhere."""
+    said: dict[str, bool | None] = {"promote": True}
     decide = gating.decide
 
-    def yes(*args: Any, **kwargs: Any) -> Any:
+    def tell(*args: Any, **kwargs: Any) -> Any:
         made = decide(*args, **kwargs)
-        object.__setattr__(made, "promote", True)
-        return made
+        return made if said["promote"] is None else replace(made, promote=said["promote"])
 
-    monkeypatch.setattr(gating, "decide", yes)
+    monkeypatch.setattr(gating, "decide", tell)
+    return said
 
 
-@pytest.mark.usefixtures("passing")
+@pytest.mark.usefixtures("verdict")
 def test_a_candidate_that_passes_is_registered_promoted_and_recommends(
     workspace: Path, client: Any, tmp_path: Path
 ) -> None:
@@ -97,21 +99,18 @@ def test_a_candidate_that_fails_is_not_registered_but_the_evidence_is_kept(
     assert json.loads(Path(path).read_text())["evidence"]["metric"] == "rmse"
 
 
-@pytest.mark.usefixtures("passing")
 def test_the_champion_itself_is_no_improvement(
-    workspace: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+    workspace: Path, client: Any, verdict: dict[str, bool | None]
 ) -> None:
     promotion.promote(client, gating.gate())
-    monkeypatch.undo()
-    monkeypatch.chdir(workspace)
-    monkeypatch.setenv("COLDSTART_HOME", str(workspace.parent / "home"))
+    verdict["promote"] = None
     decision = gating.gate()
     assert decision["promote"] is False
     assert decision["reasons"][0] == "the candidate is the champion, byte for byte"
     assert "by 0.0000 [0.0000, 0.0000]" in decision["reasons"][1]
 
 
-@pytest.mark.usefixtures("passing")
+@pytest.mark.usefixtures("verdict")
 def test_only_users_that_are_cold_for_both_are_compared(workspace: Path, client: Any) -> None:
     """With folds by another seed, the champion was trained on most of today's cold users."""
     promotion.promote(client, gating.gate())
@@ -132,7 +131,7 @@ def test_only_users_that_are_cold_for_both_are_compared(workspace: Path, client:
     assert cold != set(other.role_users(0, "cold").tolist())
 
 
-@pytest.mark.usefixtures("passing")
+@pytest.mark.usefixtures("verdict")
 def test_too_few_common_cold_users_keep_the_champion(workspace: Path, client: Any) -> None:
     promotion.promote(client, gating.gate())
     params = yaml.safe_load((workspace / "params.yaml").read_text())

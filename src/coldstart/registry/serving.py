@@ -183,7 +183,7 @@ def _list(values: Any) -> list[Any]:
         return []
     if isinstance(values, str):
         raise DataError(f"{values!r}: must be a list")
-    return list(values)
+    return list(values.tolist() if hasattr(values, "tolist") else values)
 
 
 def _number(value: Any) -> float | None:
