@@ -1,0 +1,65 @@
+"""A champion from other data: its rows and its user features are not today's."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from coldstart.data.features import UserEncoder
+from coldstart.data.prepared import Prepared
+from coldstart.evaluation.challenge import evaluate_bundle_on, measure_adapt_ms
+from coldstart.evaluation.protocol import EvaluationSet, evaluate
+from coldstart.params import Params
+
+from .conftest import Fixed
+
+
+@pytest.fixture
+def own(cold: EvaluationSet, params: Params, item_means: Tensor) -> pd.DataFrame:
+    method = Fixed(item_means, adapts=True)
+    return evaluate(method, cold, [params.gate.shot], catalogue=False).users
+
+
+def test_a_catalogue_in_another_order_changes_no_prediction(
+    prepared: Prepared, params: Params, item_means: Tensor, own: pd.DataFrame
+) -> None:
+    order = torch.cat([torch.zeros(1).long(), torch.randperm(60) + 1])
+    keys = prepared.items["key"].to_numpy()[order.numpy()].tolist()
+    method = Fixed(item_means[order], adapts=True)
+    found = evaluate_bundle_on(prepared, method, keys, prepared.encoder, params, 0)
+    columns = ["user", "mse", "mae"]
+    pd.testing.assert_frame_equal(found[columns], own[columns])
+
+
+def test_an_item_it_never_saw_is_the_unknown_one(
+    prepared: Prepared, params: Params, item_means: Tensor
+) -> None:
+    """It knows no item at all, so it predicts the unknown item's score everywhere."""
+    alone = Fixed(torch.tensor([2.0]))
+    found = evaluate_bundle_on(prepared, alone, [""], prepared.encoder, params, 0)
+    flat = Fixed(torch.full((61,), 2.0))
+    keys = prepared.items["key"].tolist()
+    same = evaluate_bundle_on(prepared, flat, keys, prepared.encoder, params, 0)
+    assert found["mse"].tolist() == same["mse"].tolist()
+
+
+def test_users_are_encoded_as_it_was_trained(prepared: Prepared, params: Params) -> None:
+    seen: list[torch.Size] = []
+
+    class Looks(Fixed):
+        def adapt(self, support):  # type: ignore[no-untyped-def]
+            seen.append(support.users_BF.shape)
+            return super().adapt(support)
+
+    nothing = UserEncoder(columns=(), dropped={})
+    keys = prepared.items["key"].tolist()
+    evaluate_bundle_on(prepared, Looks(torch.ones(61)), keys, nothing, params, 0)
+    assert {shape[1] for shape in seen} == {0}
+
+
+def test_latency_is_a_positive_number_of_milliseconds(
+    prepared: Prepared, params: Params, item_means: Tensor
+) -> None:
+    assert 0 < measure_adapt_ms(Fixed(item_means), prepared, params) < 10_000

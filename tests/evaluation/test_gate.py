@@ -1,0 +1,133 @@
+"""Every reason to promote or not, from results made to order."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from coldstart.errors import GateError
+from coldstart.evaluation.gate import Contest, Decision, decide, per_user
+from coldstart.params import EvaluateParams, GateParams
+
+GATE = GateParams(
+    metric="rmse",
+    shot=5,
+    min_improvement=0.0,
+    max_segment_regression=0.05,
+    max_adapt_ms=50.0,
+    require_approval=False,
+    approval_timeout_s=60,
+)
+EVALUATE = EvaluateParams(resamples=500, confidence=0.95, min_segment=20)
+N = 100
+NOISE = np.random.default_rng(0).normal(0, 0.05, N)
+
+
+def contest(gain: float | np.ndarray, *, champion: bool = True, **changes: Any) -> Contest:
+    """Per-user MSE of the candidate is lower by ``gain`` than the incumbent's, up to noise."""
+    incumbent = 1.0 + np.linspace(-0.2, 0.2, N)
+    sides = {"new": incumbent - gain + NOISE, "old": incumbent}
+    rows = [
+        pd.DataFrame({"method": m, "user": range(N), "k": 5, "mse": v}) for m, v in sides.items()
+    ]
+    segments = pd.DataFrame({"user": range(N), "gender": ["F"] * 19 + ["M"] * 81})
+    fields = {"rows": pd.concat(rows), "segments": segments, **changes}
+    return Contest("new", "old", champion, **fields)
+
+
+def decided(contest: Contest, gate: GateParams = GATE, **changes: Any) -> Decision:
+    facts: dict[str, Any] = {"canaries_ok": True, "validation_ok": True, "adapt_ms": 1.0}
+    return decide(contest, **{**facts, **changes}, gate=gate, evaluate=EVALUATE, seed=0)
+
+
+def failed(decision: Decision) -> set[str]:
+    return {check.name for check in decision.checks if not check.passed}
+
+
+@pytest.mark.parametrize("champion", [True, False])
+def test_a_clear_improvement_is_promoted(champion: bool) -> None:
+    decision = decided(contest(0.2, champion=champion))
+    assert decision.promote
+    assert failed(decision) == set()
+    difference = decision.evidence["difference"]
+    assert 0 < difference["low"] < difference["mean"] < difference["high"]
+
+
+@pytest.mark.parametrize("gain", [0.0, -0.2])
+def test_no_improvement_keeps_the_champion(gain: float) -> None:
+    assert "improvement" in failed(decided(contest(gain)))
+
+
+def test_the_interval_must_clear_the_required_improvement() -> None:
+    strict = GATE.model_copy(update={"min_improvement": 0.2})
+    assert failed(decided(contest(0.2), strict)) == {"improvement"}
+
+
+def test_a_segment_that_loses_too_much_stops_it() -> None:
+    """The last quarter loses, the rest gains more."""
+    gain = np.full(N, 0.4)
+    gain[75:] = -0.3
+    segments = pd.DataFrame({"user": range(N), "age": ["young"] * 75 + ["old"] * 25})
+    decision = decided(contest(gain, segments=segments))
+    assert failed(decision) == {"segments"}
+    assert "age old (25 users) loses" in decision.text
+
+
+def test_a_small_segment_is_shown_but_never_gates() -> None:
+    gain = np.full(N, 0.4)
+    gain[:19] = -0.3
+    decision = decided(contest(gain))
+    assert decision.promote
+    small = next(row for row in decision.evidence["segments"] if row["level"] == "F")
+    assert small["gain"] < -0.05
+    assert not small["gates"]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("canaries", {"canaries_ok": False}),
+        ("validation", {"validation_ok": False}),
+        ("latency", {"adapt_ms": 50.1}),
+    ],
+)
+def test_each_other_condition_stops_it(name: str, changes: dict[str, Any]) -> None:
+    assert failed(decided(contest(0.2), **changes)) == {name}
+
+
+def test_the_reference_itself_becomes_the_first_champion() -> None:
+    rows = pd.DataFrame({"method": "bias", "user": range(N), "k": 5, "mse": 1.0})
+    own = Contest("bias", "bias", False, rows, contest(0).segments)
+    assert decided(own).promote
+
+
+def test_another_baseline_must_beat_the_reference_to_be_first() -> None:
+    assert failed(decided(contest(0.0, champion=False))) == {"improvement"}
+
+
+def test_a_decision_is_json_and_repeats() -> None:
+    first, again = decided(contest(0.2)), decided(contest(0.2))
+    assert json.dumps(first.to_json(), allow_nan=False) == json.dumps(again.to_json())
+
+
+def test_different_users_cannot_be_compared() -> None:
+    rows = contest(0.2).rows
+    fewer = rows[(rows["method"] == "new") | (rows["user"] > 3)]
+    with pytest.raises(GateError, match="evaluated on different users"):
+        decided(contest(0.2, rows=fewer))
+
+
+def test_results_at_another_k_cannot_be_compared() -> None:
+    with pytest.raises(GateError, match="no result at K=5"):
+        decided(contest(0.2, rows=contest(0.2).rows.assign(k=3)))
+
+
+def test_per_user_takes_the_gate_s_k_and_metric() -> None:
+    users = pd.DataFrame({"user": [1, 1], "k": [0, 5], "mse": [9.0, 4.0], "mae": [3.0, 2.0]})
+    assert per_user("new", users, GATE).to_dict("records") == [
+        {"user": 1, "k": 5, "mse": 4.0, "method": "new"}
+    ]

@@ -1,0 +1,211 @@
+"""Every metric by hand, and against a loop that nobody could misread."""
+
+from __future__ import annotations
+
+import math
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given, settings
+
+from coldstart.errors import EvaluationError
+from coldstart.evaluation import metrics
+
+NO_TIES = torch.zeros(1, 20, dtype=torch.int64)
+
+
+def row(*values: float) -> torch.Tensor:
+    return torch.tensor([values])
+
+
+def mask(n: int) -> torch.Tensor:
+    return torch.ones(1, n, dtype=torch.bool)
+
+
+def test_errors_by_hand() -> None:
+    predictions, targets = row(3, 4, 1), row(5, 4, 2)
+    assert metrics.squared_error(predictions, targets, mask(3)).item() == pytest.approx(5 / 3)
+    assert metrics.absolute_error(predictions, targets, mask(3)).item() == pytest.approx(1)
+
+
+def test_padding_does_not_count() -> None:
+    seen = torch.tensor([[True, True, False], [False, False, False]])
+    predictions, targets = row(3, 4, 99).expand(2, 3), row(5, 4, 2).expand(2, 3)
+    found = metrics.squared_error(predictions, targets, seen)
+    assert found[0].item() == pytest.approx(2)
+    assert math.isnan(found[1].item())
+
+
+def test_log_loss_by_hand() -> None:
+    found = metrics.log_loss(row(0.8, 0.4), row(1, 0), mask(2))
+    assert found.item() == pytest.approx(-(math.log(0.8) + math.log(0.6)) / 2, rel=1e-6)
+
+
+def test_gaussian_nll_by_hand() -> None:
+    found = metrics.gaussian_nll(row(3), row(4), row(5), mask(1))
+    assert found.item() == pytest.approx(0.5 * (4 / 4 + math.log(2 * math.pi * 4)))
+
+
+@pytest.mark.parametrize(("level", "inside"), [(0.5, 1 / 3), (0.8, 2 / 3), (0.95, 1.0)])
+def test_coverage_of_intervals_by_hand(level: float, inside: float) -> None:
+    """Half-widths of a unit normal are .674, 1.282 and 1.960."""
+    errors = row(0.6, 1.2, 1.9)
+    found = metrics.covered(errors * 0, errors * 0 + 1, errors, mask(3), level)
+    assert found.item() == pytest.approx(inside)
+
+
+def test_graded_ndcg_by_hand() -> None:
+    """Gains 7, 1, 31 in the predicted order; the ideal is 31, 7, 1."""
+    found = metrics.graded_ndcg(row(3, 2, 1), row(3, 1, 5), mask(3), NO_TIES[:, :3], 5)
+    predicted = 7 + 1 / math.log2(3) + 31 / 2
+    ideal = 31 + 7 / math.log2(3) + 1 / 2
+    assert found.item() == pytest.approx(predicted / ideal)
+
+
+def test_graded_ndcg_is_cut_at_the_top() -> None:
+    found = metrics.graded_ndcg(row(3, 2, 1), row(3, 1, 5), mask(3), NO_TIES[:, :3], 1)
+    assert found.item() == pytest.approx(7 / 31)
+
+
+def test_equal_scores_are_ordered_by_their_ties() -> None:
+    for ties, first in ((row(1, 0).long(), 31), (row(0, 1).long(), 1)):
+        found = metrics.graded_ndcg(row(2, 2), row(5, 1), mask(2), ties, 1)
+        assert found.item() == pytest.approx(first / 31)
+
+
+def test_auc_by_hand() -> None:
+    """Liked scores 5 and 2 against 3 and 2: three wins of four pairs, with a tie as one half."""
+    liked = torch.tensor([[True, True, False, False]])
+    found = metrics.auc(row(5, 2, 3, 2), liked, mask(4))
+    assert found.item() == pytest.approx((1 + 1 + 0 + 0.5) / 4)
+
+
+@pytest.mark.parametrize("liked", [[True, True], [False, False]])
+def test_auc_is_undefined_without_both_kinds(liked: list[bool]) -> None:
+    assert math.isnan(metrics.auc(row(1, 2), torch.tensor([liked]), mask(2)).item())
+
+
+def test_the_support_and_the_unknown_item_are_never_recommended() -> None:
+    scores = row(99, 1, 5, 4, 3)
+    top = metrics.top_items(scores, torch.tensor([[2, 0]]), NO_TIES[:, :5], 2)
+    assert top.tolist() == [[3, 4]]
+
+
+def test_a_list_longer_than_the_catalogue_is_padded() -> None:
+    top = metrics.top_items(row(99, 1, 5), torch.tensor([[2]]), NO_TIES[:, :3], 4)
+    assert top.tolist() == [[1, -1, -1, -1]]
+
+
+def test_catalogue_metrics_by_hand() -> None:
+    """Recommended 7, 3, 9; liked 3, 9, 4, 5 and disliked 7."""
+    items = torch.tensor([[3, 9, 4, 5, 7]])
+    liked = torch.tensor([[True, True, True, True, False]])
+    hits = metrics.hits(torch.tensor([[7, 3, 9]]), items, liked)
+    assert hits.tolist() == [[False, True, True]]
+    n_liked = liked.sum(1)
+    assert metrics.recall(hits, n_liked).item() == pytest.approx(2 / 4)
+    assert metrics.reciprocal_rank(hits, n_liked).item() == pytest.approx(1 / 2)
+    gained, ideal = 1 / math.log2(3) + 1 / 2, 1 + 1 / math.log2(3) + 1 / 2
+    assert metrics.binary_ndcg(hits, n_liked).item() == pytest.approx(gained / ideal)
+
+
+def test_catalogue_metrics_are_undefined_without_a_like() -> None:
+    hits, none = torch.zeros(1, 3, dtype=torch.bool), torch.tensor([0])
+    for metric in (metrics.recall, metrics.binary_ndcg, metrics.reciprocal_rank):
+        assert math.isnan(metric(hits, none).item())
+
+
+def test_novelty_by_hand() -> None:
+    share = torch.tensor([0.5, 0.25, 0.125, 0.125])
+    found = metrics.novelty(torch.tensor([[1, 2, -1]]), share)
+    assert found.item() == pytest.approx((2 + 3) / 2)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_score_that_is_no_number_fails(bad: float) -> None:
+    with pytest.raises(EvaluationError, match="NaN or infinite"):
+        metrics.ranking_keys(row(1, bad), NO_TIES[:, :2])
+
+
+def test_negative_zero_equals_zero() -> None:
+    keys = metrics.ranking_keys(row(-0.0, 0.0), NO_TIES[:, :2])
+    assert keys[0, 0] == keys[0, 1]
+
+
+FLOATS = st.floats(-(2.0**90), 2.0**90, width=32, allow_subnormal=False)
+
+
+@given(st.lists(st.tuples(FLOATS, st.integers(0, 2**31 - 1)), min_size=2, max_size=30))
+def test_keys_sort_like_score_then_tie(pairs: list[tuple[float, int]]) -> None:
+    scores = torch.tensor([[s for s, _ in pairs]])
+    ties = torch.tensor([[t for _, t in pairs]])
+    keys = metrics.ranking_keys(scores, ties)[0].tolist()
+    exact = [(s + 0.0, t) for s, t in zip(scores[0].tolist(), ties[0].tolist(), strict=True)]
+    assert sorted(range(len(pairs)), key=lambda i: keys[i]) == sorted(
+        range(len(pairs)), key=lambda i: exact[i]
+    )
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_every_metric_equals_a_loop_over_users(seed: int) -> None:
+    """Few distinct scores, so that ties are common."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(high: int, *shape: int) -> torch.Tensor:
+        return torch.randint(high, shape, generator=generator)
+
+    n_users, n_items, n_query, top = 4, 12, 5, 3
+    scores = draw(4, n_users, n_items).float()
+    ties = torch.rand(n_users, n_items, generator=generator).argsort(1)  # no two alike
+    ratings = draw(5, n_users, n_query).float() + 1
+    order = torch.rand(n_users, n_items - 1, generator=generator).argsort(1) + 1
+    items, support = order[:, :n_query], order[:, n_query : n_query + 2]
+    seen, liked = torch.ones(n_users, n_query, dtype=torch.bool), ratings >= 4
+    scored, tied = scores.gather(1, items), ties.gather(1, items)
+    best = metrics.top_items(scores, support, ties, top)
+    hits, n_liked = metrics.hits(best, items, liked), liked.sum(1)
+    found = {
+        "ndcg": metrics.graded_ndcg(scored, ratings, seen, tied, top),
+        "auc": metrics.auc(scored, liked, seen),
+        "recall": metrics.recall(hits, n_liked),
+        "binary": metrics.binary_ndcg(hits, n_liked),
+        "mrr": metrics.reciprocal_rank(hits, n_liked),
+    }
+    for u in range(n_users):
+        rank = sorted(
+            set(range(1, n_items)) - set(support[u].tolist()),
+            key=lambda i: (-scores[u, i].item(), -ties[u, i].item()),
+        )[:top]
+        assert best[u].tolist() == rank
+        rating = dict(zip(items[u].tolist(), ratings[u].tolist(), strict=True))
+        expected = _by_hand(rank, rating, scores[u].tolist(), ties[u].tolist(), top)
+        for name, value in expected.items():
+            assert found[name][u].item() == pytest.approx(value, nan_ok=True), name
+
+
+def _by_hand(
+    rank: list[int], rating: dict[int, float], scores: list[float], ties: list[int], top: int
+) -> dict[str, float]:
+    weights = [1 / math.log2(2 + i) for i in range(20)]
+    likes = [i for i in rating if rating[i] >= 4]
+    others = [i for i in rating if rating[i] < 4]
+    by_score = sorted(rating, key=lambda i: (-scores[i], -ties[i]))[:top]
+    gain = {i: 2 ** rating[i] - 1 for i in rating}
+    ideal = sorted(gain.values(), reverse=True)[:top]
+    wins = [(scores[a] > scores[b]) + 0.5 * (scores[a] == scores[b]) for a in likes for b in others]
+    found = [i in likes for i in rank]
+    first = [1 / (1 + n) for n, hit in enumerate(found) if hit]
+    nan = math.nan
+    return {
+        "ndcg": sum(w * gain[i] for w, i in zip(weights, by_score, strict=False))
+        / sum(w * g for w, g in zip(weights, ideal, strict=False)),
+        "auc": sum(wins) / len(wins) if wins else nan,
+        "recall": sum(found) / len(likes) if likes else nan,
+        "binary": sum(w for w, hit in zip(weights, found, strict=False) if hit)
+        / sum(weights[: min(len(likes), top)])
+        if likes
+        else nan,
+        "mrr": (first[0] if first else 0.0) if likes else nan,
+    }

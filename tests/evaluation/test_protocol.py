@@ -1,0 +1,136 @@
+"""Same query for every K, nothing depends on the batch, ties are the user's own."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from coldstart.data.prepared import Prepared
+from coldstart.errors import EvaluationError
+from coldstart.evaluation import protocol
+from coldstart.evaluation.protocol import (
+    EvaluationSet,
+    evaluate,
+    evaluation_set,
+    shuffled,
+    tie_breaks,
+)
+from coldstart.params import Params
+
+from .conftest import Fixed
+
+SHOTS = (0, 1, 5)
+
+
+def test_a_row_per_user_and_k_with_every_metric(cold: EvaluationSet, item_means: Tensor) -> None:
+    method = Fixed(item_means, adapts=True, variance=1.0)
+    users = evaluate(method, cold, SHOTS, catalogue=True).users
+    assert len(users) == cold.n_users * len(SHOTS)
+    wanted = {"mse", "mae", "ndcg@5", "auc", "recall@10", "ndcg@10", "mrr@10", "novelty", "nll"}
+    assert wanted | {"covered@80", "user", "key", "k"} <= set(users.columns)
+
+
+def test_what_does_not_adapt_scores_the_same_at_every_k(
+    cold: EvaluationSet, item_means: Tensor
+) -> None:
+    users = evaluate(Fixed(item_means), cold, SHOTS, catalogue=False).users
+    by_user = users.groupby("user")[["mse", "mae", "auc"]]
+    assert (by_user.max() - by_user.min()).fillna(0).max(axis=None) == 0
+
+
+def test_rating_errors_equal_a_direct_computation(
+    prepared: Prepared, cold: EvaluationSet, item_means: Tensor
+) -> None:
+    users = evaluate(Fixed(item_means), cold, (0,), catalogue=False).users
+    rows = prepared.episodes
+    rows = rows[(rows["fold"] == 0) & (rows["part"] == "query")]
+    rows = rows[rows["user"].isin(users["user"])]
+    error = rows["rating"] - item_means.numpy()[rows["item"]]
+    expected = (error**2).groupby(rows["user"]).mean()
+    assert users.set_index("user")["mse"].to_numpy() == pytest.approx(expected.to_numpy(), rel=1e-5)
+
+
+def test_predictions_are_clipped_to_the_scale(cold: EvaluationSet) -> None:
+    far = evaluate(Fixed(torch.full((61,), 100.0)), cold, (0,), catalogue=False).users
+    top = evaluate(Fixed(torch.full((61,), 5.0)), cold, (0,), catalogue=False).users
+    assert far["mse"].to_numpy() == pytest.approx(top["mse"].to_numpy())
+
+
+@pytest.mark.parametrize("chunk", [1, 7])
+def test_the_batch_changes_nothing(
+    cold: EvaluationSet, item_means: Tensor, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    method = Fixed(item_means.round(), adapts=True)  # rounded: many ties
+    whole = evaluate(method, cold, SHOTS, catalogue=True)
+    monkeypatch.setattr(protocol, "CHUNK", chunk)
+    monkeypatch.setattr(protocol, "CELLS", 100)
+    parts = evaluate(method, cold, SHOTS, catalogue=True)
+    pd.testing.assert_frame_equal(whole.users, parts.users)
+    assert whole.coverage == parts.coverage
+
+
+def test_a_user_keeps_their_ties_whoever_else_is_evaluated(
+    cold: EvaluationSet, item_means: Tensor
+) -> None:
+    method = Fixed(torch.ones(61))
+    whole = evaluate(method, cold, (0,), catalogue=True).users
+    part = evaluate(method, cold.rows(slice(3, 6)), (0,), catalogue=True).users
+    pd.testing.assert_frame_equal(whole.iloc[3:6].reset_index(drop=True), part)
+
+
+def test_ties_are_uniform_and_independent() -> None:
+    ties = tie_breaks(torch.arange(200), torch.arange(300)).double() / 2**31
+    assert ties.min() >= 0
+    assert ties.max() < 1
+    assert ties.mean().item() == pytest.approx(0.5, abs=0.005)
+    assert ties.var().item() == pytest.approx(1 / 12, rel=0.02)
+    assert abs(torch.corrcoef(ties)).fill_diagonal_(0).max() < 0.35
+    assert ties.unique().numel() > 0.99 * ties.numel()
+
+
+def test_ties_of_a_pair_do_not_depend_on_the_list() -> None:
+    seeds, items = torch.tensor([5, -9]), torch.tensor([[3, 1], [4, 4]])
+    whole = tie_breaks(seeds, torch.arange(10))
+    assert (tie_breaks(seeds, items) == whole.gather(1, items)).all()
+
+
+def test_shuffled_labels_are_another_users(cold: EvaluationSet) -> None:
+    fooled = shuffled(cold, seed=0)
+    before, after = cold.episodes.support, fooled.episodes.support
+    assert torch.equal(before.items_BS, after.items_BS)
+    assert torch.equal(cold.episodes.targets_BQ, fooled.episodes.targets_BQ)
+    assert sorted(before.targets_BS.tolist()) == sorted(after.targets_BS.tolist())
+    moved = (before.targets_BS != after.targets_BS).any(1)
+    assert moved.float().mean() > 0.9
+
+
+def test_a_score_that_is_no_number_fails(cold: EvaluationSet) -> None:
+    with pytest.raises(EvaluationError, match="NaN or infinite"):
+        evaluate(Fixed(torch.full((61,), math.nan)), cold, (0,), catalogue=False)
+
+
+def test_coverage_is_the_share_of_the_catalogue_that_anybody_sees(cold: EvaluationSet) -> None:
+    everybody_the_same = Fixed(torch.arange(61).float())
+    found = evaluate(everybody_the_same, cold, (0,), catalogue=True)
+    assert found.coverage == {0: pytest.approx(10 / 60)}
+
+
+def test_likes_with_the_click_head(prepared: Prepared, params: Params) -> None:
+    click = evaluation_set(prepared, params.model_copy(update={"head": "click"}), 0, "cold")
+    likes = (click.ratings_BQ >= 4).float()
+    target = protocol.replace(click, episodes=click.episodes._replace(targets_BQ=likes))
+    users = evaluate(Fixed(torch.full((61,), 0.5)), target, (0,), catalogue=False).users
+    assert users["log_loss"].to_numpy() == pytest.approx(math.log(2))
+    assert "mse" not in users
+    sure = evaluate(Fixed(torch.full((61,), 7.0)), target, (0,), catalogue=False).users
+    worst = -math.log(0.01)
+    assert sure["log_loss"].max() <= worst + 1e-6
+
+
+def test_nobody_to_evaluate_is_said(prepared: Prepared, params: Params) -> None:
+    with pytest.raises(EvaluationError, match=r"no cold user has prepare\.min_ratings"):
+        evaluation_set(prepared, params, 2, "cold")

@@ -1,0 +1,203 @@
+"""The stage end to end on the tiny dataset, its commands, and canaries that stop it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from coldstart import layout
+from coldstart.algorithms import ALGORITHMS
+from coldstart.cli import app
+from coldstart.data.prepared import Prepared
+from coldstart.errors import ArtefactError, EvaluationError, ParamsError
+from coldstart.evaluation import experiment
+from coldstart.evaluation import leaderboard as board
+from coldstart.evaluation.methods import load_method
+from coldstart.models.backbone import Backbone
+from coldstart.models.bundle import Bundle
+from coldstart.models.heads import HEADS
+from coldstart.params import load_params, read_yaml
+from coldstart.stages import pretrain
+from coldstart.stages.evaluate import run
+
+ROOT = Path(__file__).parents[2]
+NAMES = ["random", "constant", "popularity", "item_mean", "bias", "itemknn", "ridge", "bayes_head"]
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Path:
+    """A project with baselines and an untrained bayes_head, two seeds of it."""
+    folder = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        prepared.save(layout.PREPARED)
+        raw = read_yaml(ROOT / "params.yaml")
+        raw["threads"] = 1
+        raw["data"]["name"] = "tiny"
+        raw["prepare"].update(n_folds=3, folds=[0, 1], min_ratings=15, query_size=5)
+        raw["prepare"]["shots"] = [0, 1, 3, 5, 10]
+        raw["pretrain"]["mf"].update(factors=3, sweeps=3, crossfit=3)
+        raw["meta_train"].update(algorithms=["bayes_head"], seeds=[0, 1])
+        raw["evaluate"].update(resamples=200, min_segment=5)
+        layout.PARAMS.write_text(yaml.safe_dump(raw))
+        pretrain.run()
+        kind = ALGORITHMS["bayes_head"]
+        section = kind.Params.model_validate(raw["algorithms"]["bayes_head"])
+        for fold in (0, 1):
+            bundle = Bundle.load(layout.fold_folder(layout.BACKBONE, fold))
+            for seed in (0, 1):
+                method = kind.create(Backbone.from_bundle(bundle), section, HEADS["rating"], seed)
+                method.to_bundle().save(
+                    layout.seed_folder(layout.MODELS / "bayes_head", fold, seed)
+                )
+    return folder
+
+
+@pytest.fixture
+def project(fitted: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(fitted)
+    return fitted
+
+
+@pytest.fixture
+def evaluated(project: Path) -> Path:
+    if not layout.METRICS.exists():
+        run()
+    return project
+
+
+def _digests() -> dict[str, str]:
+    files = [layout.METRICS, *layout.EVALUATION.iterdir(), *layout.PLOTS.iterdir()]
+    return {str(f): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+@pytest.mark.usefixtures("evaluated")
+def test_the_same_inputs_give_the_same_bytes() -> None:
+    first = _digests()
+    run()
+    assert _digests() == first
+
+
+@pytest.mark.usefixtures("evaluated")
+def test_there_is_a_row_per_method_fold_seed_role_user_and_k() -> None:
+    users = board.read_table(board.USERS)
+    key = ["method", "fold", "seed", "role", "user", "k"]
+    assert not users.duplicated(key).any()
+    assert users["method"].unique().tolist() == NAMES
+    counts = users[users["role"] == "cold"].groupby("method").size()
+    assert counts["bayes_head"] == 2 * counts["bias"]
+    assert set(users["k"]) == {0, 1, 3, 5, 10}
+    assert users.loc[users["role"] == "validation", "recall@10"].isna().all()
+
+
+@pytest.mark.usefixtures("evaluated")
+def test_every_cold_user_counts_once() -> None:
+    users, table = board.read_table(board.USERS), board.read_table(board.TABLE)
+    n_cold = users[users["role"] == "cold"]["user"].nunique()
+    assert set(table[table["metric"] == "rmse"]["n_users"]) == {n_cold}
+
+
+@pytest.mark.usefixtures("evaluated")
+def test_the_candidate_is_the_best_on_validation_users() -> None:
+    users, summary = board.read_table(board.USERS), board.read_summary()
+    rows = users[(users["role"] == "validation") & (users["k"] == 5)]
+    rows = rows[~rows["method"].isin(["random", "constant"])]
+    assert summary["candidate"]["method"] == rows.groupby("method")["mse"].mean().idxmin()
+    assert summary["canaries_ok"]
+    assert all(check["ok"] for check in summary["canaries"])
+
+
+@pytest.mark.usefixtures("evaluated")
+def test_metrics_are_few_and_plots_have_what_their_template_needs() -> None:
+    metrics = json.loads(layout.METRICS.read_text())
+    assert set(metrics["bias"]) == {"rmse K=5", "ndcg@5 K=5", "recall@10 K=5"}
+    plots = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
+    for plot in plots:
+        ((path, drawn),) = plot.items()
+        columns = pd.read_csv(path).columns
+        assert {drawn["x"], drawn["y"], "method", "low", "high"} <= set(columns)
+        assert (ROOT / ".dvc" / "plots" / f"{drawn['template']}.json").exists()
+
+
+@pytest.mark.usefixtures("evaluated")
+def test_the_commands_print_rows() -> None:
+    done = CliRunner().invoke(app, ["leaderboard", "--json", "--metric", "rmse", "--k", "5"])
+    rows = json.loads(done.stdout)
+    assert [row["method"] for row in rows] == NAMES
+    assert list(rows[0]) == [
+        "dataset", "split", "method", "k", "metric", "mean", "low", "high", "n_users",
+    ]  # fmt: skip
+    assert (rows[0]["dataset"], rows[0]["split"]) == ("tiny", "random")
+    done = CliRunner().invoke(app, ["compare", "ridge", "bias", "--metric", "mae", "--json"])
+    rows = json.loads(done.stdout)
+    assert [row["k"] for row in rows] == [0, 1, 3, 5, 10]
+    assert list(rows[0]) == ["split", "k", "mean", "low", "high"]
+
+
+@pytest.mark.usefixtures("evaluated")
+def test_the_commands_print_tables() -> None:
+    assert "bayes_head" in CliRunner().invoke(app, ["leaderboard"]).stdout
+    assert "ridge minus bias" in CliRunner().invoke(app, ["compare", "ridge", "bias"]).stdout
+
+
+@pytest.mark.usefixtures("evaluated")
+def test_compare_equals_the_table_of_the_stage() -> None:
+    found = board.compare_rows("ridge", "bias", "rmse").set_index("k")
+    table = board.read_table(board.COMPARISONS)
+    table = table[(table["table"] == "vs reference") & (table["metric"] == "rmse")]
+    table = table[table["a"] == "ridge"].set_index("k")
+    for column in ("mean", "low", "high"):
+        assert found[column].tolist() == pytest.approx(table[column].tolist(), abs=2e-6)
+
+
+@pytest.mark.usefixtures("evaluated")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["leaderboard", "--metric", "f1"], "metric: 'f1' was not evaluated"),
+        (["leaderboard", "--k", "4"], "k: 4 was not evaluated"),
+        (["compare", "bais", "bias"], "method: 'bais' was not evaluated"),
+        (["compare", "ridge", "bias", "--metric", "coverage"], "metric: 'coverage' is not known"),
+    ],
+)
+def test_an_unknown_name_is_refused(arguments: list[str], said: str) -> None:
+    error = CliRunner().invoke(app, arguments).exception
+    assert isinstance(error, ParamsError)
+    assert said in str(error)
+
+
+def test_a_canary_that_sings_stops_the_stage(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bundle of ``random`` holds a model that knows something."""
+    good = load_method(layout.fold_folder(layout.BASELINES / "ridge", 0))
+
+    def swapped(folder: Path) -> Any:
+        return good if "random" in folder.parts else load_method(folder)
+
+    before = layout.METRICS.read_bytes() if layout.METRICS.exists() else None
+    monkeypatch.setattr(experiment, "load_method", swapped)
+    with pytest.raises(EvaluationError, match="canary random"):
+        run()
+    after = layout.METRICS.read_bytes() if layout.METRICS.exists() else None
+    assert after == before
+
+
+def test_a_canary_cannot_be_left_out(project: Path, prepared: Prepared) -> None:
+    params = load_params()
+    fewer = {name: v for name, v in params.baselines.items() if name != "constant"}
+    with pytest.raises(ParamsError, match=r"baselines\.constant: is missing"):
+        experiment.run_experiment(prepared, params.model_copy(update={"baselines": fewer}))
+
+
+def test_a_bundle_of_unknown_kind_is_refused(tmp_path: Path) -> None:
+    Bundle("oracle", {}, {}).save(tmp_path)
+    with pytest.raises(ArtefactError, match="kind 'oracle' is not one of"):
+        load_method(tmp_path)
