@@ -45,7 +45,7 @@ def run_group(
     lines = []
     assert process.stdout is not None
     try:
-        with _forward_signals(process.pid):
+        with process.stdout, _forward_signals(process.pid):
             for line in process.stdout:
                 lines.append(line)
                 sys.stderr.write(line)

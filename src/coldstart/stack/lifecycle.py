@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -76,6 +77,28 @@ def wait_until_ready(settings: Settings, *, seconds: float = 180.0) -> Airflow:
     _until(lambda: _answers(f"{settings.mlflow_url}/health"), settings, deadline)
     airflow.set_pool("gpu", settings.gpu_slots, "Trainings at once: one per GPU.")
     return airflow
+
+
+def attend(settings: Settings) -> None:
+    """Stay until TERM or Ctrl-C and end the stack then: how a container runs it.
+
+    Raises:
+        ServiceError: a service ended by itself; shows the log's last lines.
+    """
+
+    def leave(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        wait_until_ready(settings)
+        while is_up(settings):
+            time.sleep(1.0)
+    except KeyboardInterrupt:
+        return
+    finally:
+        stop(settings)
+    raise ServiceError(f"a service ended:\n{_tail(settings)}")
 
 
 def stop(settings: Settings) -> int:

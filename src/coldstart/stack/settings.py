@@ -117,6 +117,7 @@ class Settings:
         return {
             **inherited,
             MARKER: str(self.home),
+            "SPT_NOENV": "1",  # setproctitle would overwrite the environment, and the mark with it
             "COLDSTART_HOME": str(self.home),
             "COLDSTART_PROJECT": str(self.project),
             "COLDSTART_REPORTS_URL": self.reports_url,

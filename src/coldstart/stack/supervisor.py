@@ -40,7 +40,7 @@ def main() -> int:
     settings = Settings.from_environment()
     manager = Manager()
     for name, command in services(settings).items():
-        manager.add_process(name, shlex.join(command), env=dict(os.environ), quiet=False)
+        manager.add_process(name, "exec " + shlex.join(command), env=dict(os.environ), quiet=False)
     manager.loop()
     return int(manager.returncode or 0)
 

@@ -1,0 +1,254 @@
+"""The baton: two places that share nothing but the remote take turns and agree."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from coldstart.dvc_command import dvc_batch
+from coldstart.errors import DataError, ParamsError, ServiceError
+from coldstart.workspace import Request, run_command, run_stage, write_lock
+
+PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
+PIPELINE = {
+    "stages": {
+        "prepare": {
+            "cmd": "coldstart prepare",
+            "deps": ["data/${data.name}", "src/coldstart"],
+            "params": ["seed"],
+            "outs": ["artifacts/prepared"],
+        },
+        "meta_train": {
+            "foreach": "${meta_train.algorithms}",
+            "do": {
+                "cmd": "coldstart meta-train ${item}",
+                "deps": ["artifacts/prepared"],
+                "outs": ["artifacts/models/${item}"],
+            },
+        },
+        "evaluate": {
+            "cmd": "coldstart evaluate",
+            "deps": ["artifacts/models"],
+            "outs": ["artifacts/metrics.json"],
+        },
+    }
+}
+PROGRAM = '''
+import json, os, pathlib, sys, time
+name, *rest = sys.argv[1:]
+art = pathlib.Path("artifacts")
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+if os.environ.get("FAIL") == name:
+    pathlib.Path(os.environ["COLDSTART_ERROR_FILE"]).write_text(
+        json.dumps({"code": 3, "error": "tiny.inter: row 7: rating 9 is out of scale"}))
+    sys.exit(3)
+if os.environ.get("DIE") == name:
+    os.kill(os.getpid(), 9)
+if name == "prepare":
+    write(art / "prepared" / "x", pathlib.Path("data/ml-100k/x").read_text() + os.environ["COLDSTART_RUN_KEY"][:0])
+elif name == "meta-train":
+    write(art / "models" / rest[0] / "x", rest[0] + (art / "prepared" / "x").read_text())
+elif name == "evaluate":
+    write(art / "metrics.json", json.dumps([p.as_posix() for p in sorted(art.rglob("x"))]))
+elif name == "gate":
+    print("thinking")
+    print(json.dumps({"seen": sorted(p.as_posix() for p in art.rglob("x")), **json.load(open("d.json"))}))
+elif name == "sleep":
+    signal_file = pathlib.Path(rest[0])
+    signal_file.write_text(str(os.getpid()))
+    time.sleep(600)
+'''
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline of three stages whose `coldstart` is a few lines, beside a remote with its data."""
+    root = tmp_path_factory.mktemp("pipeline") / "project"
+    (root / "src" / "coldstart").mkdir(parents=True)
+    (root / "expectations").mkdir()
+    (root / "expectations" / "x").write_text("x")
+    (root / "src" / "coldstart" / "__init__.py").write_text("")
+    (root / "src" / "coldstart" / "__main__.py").write_text(PROGRAM)
+    text = json.dumps(PIPELINE).replace("coldstart ", f"{sys.executable} -m coldstart ")
+    (root / "dvc.yaml").write_text(yaml.safe_dump(json.loads(text), sort_keys=False))
+    shutil.copyfile(PARAMS, root / "params.yaml")
+    (root / ".dvcignore").write_text("__pycache__/\n*.pyc\n")
+    (root / "data" / "ml-100k").mkdir(parents=True)
+    (root / "data" / "ml-100k" / "x").write_text("ratings")
+    (root / ".dvc").mkdir()
+    (root / ".dvc" / "config").write_text(
+        "[core]\n no_scm = true\n remote = r\n['remote \"r\"']\n url = ../../remote\n"
+    )
+    subprocess.run(dvc_batch([["add", "-q", "data"], ["push", "-q"]]), cwd=root, check=True)
+    shutil.rmtree(root / ".dvc")
+    shutil.rmtree(root / "data")
+    return root.parent
+
+
+@pytest.fixture
+def project(pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the pipeline of one's own, and of its remote."""
+    shutil.copytree(pipeline, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("COLDSTART_DVC_REMOTE", str(tmp_path / "remote"))
+    return tmp_path / "project"
+
+
+def place(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """From here on, work at a host of its own: other home, cache, temporary folder."""
+    (folder / "tmp").mkdir(parents=True, exist_ok=True)
+    monkeypatch.setenv("COLDSTART_HOME", str(folder / "home"))
+    monkeypatch.setenv("TMPDIR", str(folder / "tmp"))
+
+
+def request(lock: dict[str, Any] | None = None, **more: Any) -> Request:
+    params = yaml.safe_load(PARAMS.read_text())
+    params["meta_train"]["algorithms"] = ["maml", "reptile"]
+    return Request(yaml.safe_dump(params), lock or {}, **more)
+
+
+def test_two_places_that_share_only_the_remote_agree_with_one(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere" / "project"
+    shutil.copytree(project, elsewhere)
+    lock: dict[str, Any] = {}
+    order = ["prepare", "meta_train@maml", "meta_train@reptile", "evaluate"]
+    for number, stage in enumerate(order):
+        place(monkeypatch, tmp_path / ("a" if number % 2 else "b"))
+        baton = run_stage(stage, request(lock), elsewhere if number % 2 else project)
+        assert not baton["restored"]
+        lock |= baton["lock"]
+    assert [p for host in "ab" for p in (tmp_path / host / "home" / "work").iterdir()] == []
+
+    shutil.rmtree(tmp_path / "remote" / "runs")  # or the run cache would answer
+    place(monkeypatch, tmp_path / "c")
+    single: dict[str, Any] = {}
+    for stage in order:
+        baton = run_stage(stage, request(single), project)
+        assert not baton["restored"]
+        single |= baton["lock"]
+    assert single == lock, json.dumps([single, lock])
+
+
+def test_a_stage_that_anyone_has_computed_is_restored(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(monkeypatch, tmp_path / "a")
+    first = run_stage("prepare", request(), project)
+    place(monkeypatch, tmp_path / "b")
+    second = run_stage("prepare", request(run_id="another"), project)
+    assert (first["restored"], second["restored"]) == (False, True)
+    assert first["lock"] == second["lock"]
+
+
+def test_a_command_sees_all_results_and_its_files(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(monkeypatch, tmp_path / "a")
+    lock = run_stage("prepare", request(), project)["lock"]
+    lock |= run_stage("meta_train@maml", request(lock), project)["lock"]
+    answer = run_command(["gate"], request(lock, files={"d.json": '{"promote": true}'}), project)
+    assert answer == {
+        "seen": ["artifacts/models/maml/x", "artifacts/prepared/x"],
+        "promote": True,
+    }
+
+
+def test_what_a_stage_says_is_wrong_survives_dvc(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(monkeypatch, tmp_path / "a")
+    monkeypatch.setenv("FAIL", "prepare")
+    with pytest.raises(DataError, match="row 7: rating 9"):
+        run_stage("prepare", request(), project)
+    assert list((tmp_path / "a" / "home" / "work").iterdir()) == []
+
+
+def test_a_stage_that_is_killed_is_worth_another_try(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(monkeypatch, tmp_path / "a")
+    monkeypatch.setenv("DIE", "prepare")
+    with pytest.raises(ServiceError, match="ended with"):
+        run_stage("prepare", request(), project)
+
+
+def test_an_altered_object_of_the_remote_is_refused(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(monkeypatch, tmp_path / "a")
+    lock = run_stage("prepare", request(), project)["lock"]
+    for path in (tmp_path / "remote" / "files").rglob("*"):
+        if path.is_file() and path.read_text() == "ratings":
+            path.chmod(0o644)
+            path.write_text("rotten!")
+    place(monkeypatch, tmp_path / "b")
+    with pytest.raises(ServiceError):
+        run_stage("meta_train@maml", request(lock), project)
+
+
+@pytest.mark.parametrize("stage", ["train", "meta_train", "prepare@maml"])
+def test_an_unknown_stage_is_refused(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    place(monkeypatch, tmp_path / "a")
+    with pytest.raises(ParamsError, match="is not one of"):
+        run_stage(stage, request(), project)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"params": "", "colour": 1}', "{}"])
+def test_a_malformed_request_is_refused(text: str) -> None:
+    with pytest.raises(ParamsError, match="request"):
+        Request.read(text)
+
+
+def test_a_lock_is_written_as_dvc_writes_it(tmp_path: Path) -> None:
+    entry = {"cmd": "x", "params": {"params.yaml": {"a": None}}, "outs": [{"path": "b"}]}
+    write_lock(tmp_path / "dvc.lock", {"s": entry})
+    assert (tmp_path / "dvc.lock").read_text() == (
+        "schema: '2.0'\nstages:\n  s:\n    cmd: x\n    params:\n      params.yaml:\n"
+        "        a:\n    outs:\n    - path: b\n"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_one_that_started_it(tmp_path: Path, number: int) -> None:
+    started = tmp_path / "started"
+    child = f"import os, pathlib, time; pathlib.Path({str(started)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    middle = (
+        "import os, sys; from pathlib import Path; from coldstart.process import run_group\n"
+        f"run_group([sys.executable, '-c', {child!r}], cwd=Path('.'), env=os.environ)"
+    )
+    outer = subprocess.Popen(
+        [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {middle!r}])"],
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not (started.exists() and started.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(outer.pid, number)
+    outer.wait()
+    pid = int(started.read_text())
+    while alive(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
