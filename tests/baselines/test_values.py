@@ -195,10 +195,15 @@ def test_itemknn_similarity_and_prediction_by_hand(monkeypatch: pytest.MonkeyPat
     none = Offsets(torch.zeros(N), torch.zeros(0), torch.zeros(3))
     monkeypatch.setattr("coldstart.baselines.itemknn.fit_offsets", lambda *_: none)
     params = ItemKNNParams(
-        neighbours=2, shrinkage=2.0, damping=0.5, item_damping=1.0, user_damping=1e9
+        neighbours=2,
+        shrinkage=2.0,
+        damping=0.5,
+        item_damping=1.0,
+        user_damping=1e9,
+        attribute_penalty=1.0,
     )
     model = ItemKNN.fit(history, _backbone(), EPISODES, params, 0)
-    similarity = 4 / 5 * 2 / (2 + 2)  # correlation (2 + 2) / sqrt(5 * 5), shrunk for 2 raters
+    similarity = (2 + 2) / (2 + 2) / ((14 / 3) * (5 / 2)) ** 0.5  # variances 14 / 3 and 5 / 2
     support = _support([1], [3.0])
     score = model.score(model.adapt(support), torch.tensor([[2, 3, 1]])).mean[0]
     expected = [similarity * 3 / (0.5 + similarity), 0.0, 0.0]  # nothing is its own neighbour
@@ -207,7 +212,12 @@ def test_itemknn_similarity_and_prediction_by_hand(monkeypatch: pytest.MonkeyPat
 
 def test_itemknn_without_ratings_is_the_item_offset() -> None:
     params = ItemKNNParams(
-        neighbours=2, shrinkage=2.0, damping=0.5, item_damping=1.0, user_damping=3.0
+        neighbours=2,
+        shrinkage=2.0,
+        damping=0.5,
+        item_damping=1.0,
+        user_damping=3.0,
+        attribute_penalty=1.0,
     )
     model = ItemKNN.fit(_history(ROWS), _backbone(), EPISODES, params, 0)
     torch.testing.assert_close(model.score_catalogue(model.adapt(NOBODY)).mean[0], model.item_N)

@@ -26,25 +26,33 @@ class ItemKNNParams(Section):
     """Neighbourhood and shrinkage."""
 
     neighbours: int = Field(ge=1, description="Most similar items kept for each item.")
-    shrinkage: float = Field(ge=0, description="Imagined common raters without any correlation.")
+    shrinkage: float = Field(gt=0, description="Imagined common raters without any correlation.")
     damping: float = Field(gt=0, description="Imagined similarity to neighbours of residual 0.")
     item_damping: float = Field(gt=0, description="Imagined ratings of each item at the mean.")
-    user_damping: float = Field(gt=0, description="Imagined ratings of each user at offset 0.")
+    user_damping: float = Field(
+        gt=0, description="Imagined ratings of each user at the offset their attributes predict."
+    )
+    attribute_penalty: float = Field(
+        gt=0, description="Ridge penalty of the regression of users' offsets on their attributes."
+    )
 
 
 @dataclass(frozen=True)
 class ItemKNN(Baseline):
     """``item_i + user_u + sum_j s_ij r_uj / (damping + sum_j |s_ij|)`` over rated neighbours ``j``.
 
-    ``r`` is what a rating lies above both offsets; ``s`` the correlation of those residuals over
-    common raters, times ``n / (n + shrinkage)`` (Koren 2010, section 2.2). A model that stores the
-    most similar items of each *rated* item (Sarwar et al. 2001) ranks a catalogue by touching
-    S K entries instead of N K. Without any rating it is the item's offset.
+    Offsets are those of the baseline ``bias``, and without any rating it is that baseline. ``r`` is
+    what a rating lies above both offsets; ``s`` is the sum of products of residuals over the ``n``
+    common raters, divided by ``n + shrinkage`` and both items' standard deviations (a shrunk
+    correlation as in Koren 2010, section 2.2, with deviations over all raters). A model that
+    stores the most similar items of each *rated* item (Sarwar et al. 2001) ranks a catalogue by
+    touching S K entries instead of N K.
     """
 
     kind: ClassVar[str] = "itemknn"
     Params: ClassVar[type[Section]] = ItemKNNParams
     item_N: Tensor
+    attribute_F: Tensor
     neighbours_NK: Tensor  # int32, ascending
     similarity_NK: Tensor  # 0 where an item has fewer neighbours
     damping: float
@@ -65,19 +73,25 @@ class ItemKNN(Baseline):
         seed: int,
     ) -> Self:
         """Offsets first, then the correlation of what they leave."""
-        offsets = fit_offsets(history, params.item_damping, params.user_damping, 1.0)
+        offsets = fit_offsets(
+            history, params.item_damping, params.user_damping, params.attribute_penalty
+        )
         neighbours_NK, similarity_NK = most_similar(
             history, offsets, params.shrinkage, params.neighbours
         )
         return cls(
-            offsets.item_N, neighbours_NK, similarity_NK, params.damping, params.user_damping
+            item_N=offsets.item_N,
+            attribute_F=offsets.attribute_F,
+            neighbours_NK=neighbours_NK,
+            similarity_NK=similarity_NK,
+            damping=params.damping,
+            user_damping=params.user_damping,
         )
 
     def adapt(self, support: Support) -> State:
         """The user's offset, and the support as residuals."""
-        offset_B = user_offset(
-            support, self.item_N, torch.zeros(support.n_users), self.user_damping
-        ).float()
+        prior_B = support.users_BF @ self.attribute_F
+        offset_B = user_offset(support, self.item_N, prior_B, self.user_damping).float()
         rest_BS = support.targets_BS - self.item_N[support.items_BS] - offset_B[:, None]
         return {
             "offset_B": offset_B,
@@ -117,24 +131,23 @@ def most_similar(
     users, items = history.users_R.numpy(), history.items_R.numpy()
     shape = (history.n_users, history.n_items)
     fitted_R = offsets.item_N[history.items_R] + offsets.user_U[history.users_R]
-    rest_R = (history.targets_R - fitted_R).numpy().astype(np.float64)
+    rest_R = (history.targets_R - fitted_R).numpy()
     rest = sparse.csc_array((rest_R, (users, items)), shape=shape)
     seen = sparse.csc_array((np.ones_like(rest_R), (users, items)), shape=shape)
-    square = sparse.csc_array((rest_R**2, (users, items)), shape=shape)
-    rest_rows, seen_rows, square_rows = rest.tocsr(), seen.tocsr(), square.tocsr()
+    rest_rows, seen_rows = rest.tocsr(), seen.tocsr()
+    square_N = torch.from_numpy(np.bincount(items, rest_R**2, history.n_items))
+    count_N = torch.from_numpy(np.bincount(items, minlength=history.n_items))
+    deviation_N = (square_N / count_N.clamp(min=1)).sqrt().clamp(min=1e-6).float()
     index, value = [], []
     for start in range(0, history.n_items, CHUNK):
         part = slice(start, start + CHUNK)
         common = torch.from_numpy((seen[:, part].T @ seen_rows).toarray())
         cross = torch.from_numpy((rest[:, part].T @ rest_rows).toarray())
-        own = torch.from_numpy((square[:, part].T @ seen_rows).toarray())
-        other = torch.from_numpy((seen[:, part].T @ square_rows).toarray())
-        scale = (own * other).sqrt_().clamp_(min=1e-12)
-        similarity = cross / scale * common / (common + max(shrinkage, 1e-12))
+        similarity = cross / common.add_(shrinkage).mul_(deviation_N[part, None]).mul_(deviation_N)
         rows = torch.arange(len(similarity))
         similarity[rows, rows + start] = 0
         top = similarity.abs().topk(min(neighbours, history.n_items - 1), dim=1).indices
         top = top.sort(dim=1).values
         index.append(top.int())
-        value.append(similarity.gather(1, top).float())
+        value.append(similarity.gather(1, top))
     return torch.cat(index), torch.cat(value)
