@@ -201,3 +201,17 @@ def test_a_bundle_of_unknown_kind_is_refused(tmp_path: Path) -> None:
     Bundle("oracle", {}, {}).save(tmp_path)
     with pytest.raises(ArtefactError, match="kind 'oracle' is not one of"):
         load_method(tmp_path)
+
+
+def test_a_method_that_predicts_no_number_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(folder: Path) -> Any:
+        method = load_method(folder)
+        if "item_mean" in folder.parts:
+            method.score_N.fill_(float("nan"))  # type: ignore[attr-defined]
+        return method
+
+    monkeypatch.setattr(experiment, "load_method", broken)
+    with pytest.raises(EvaluationError, match="item_mean, fold 0, seed 0: a score is NaN"):
+        run()

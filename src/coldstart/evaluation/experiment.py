@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from coldstart.data.prepared import Prepared
-from coldstart.errors import ParamsError
+from coldstart.errors import EvaluationError, ParamsError
 from coldstart.evaluation import canaries
 from coldstart.evaluation.canaries import Canary
 from coldstart.evaluation.methods import (
@@ -27,6 +27,7 @@ from coldstart.evaluation.protocol import (
 )
 from coldstart.evaluation.segments import user_segments
 from coldstart.evaluation.significance import squared
+from coldstart.models.recommender import Recommender
 from coldstart.params import Params
 from coldstart.progress import progress
 
@@ -67,7 +68,7 @@ def run_experiment(prepared: Prepared, params: Params) -> Results:
         model = load_method(method.folder)
         for role in ("validation", "cold"):
             target = sets[method.fold, role]
-            found = evaluate(model, target, params.prepare.shots, catalogue=role == "cold")
+            found = _evaluate(method, model, target, params)
             frames.append(_labelled(method, role, found.users))
             if role == "cold":
                 coverage.append(_coverage_rows(method, found))
@@ -84,6 +85,18 @@ def run_experiment(prepared: Prepared, params: Params) -> Results:
     return Results(
         users, pd.concat(coverage, ignore_index=True), pd.concat(segments), checks, chosen
     )
+
+
+def _evaluate(
+    method: FittedMethod, model: Recommender, target: EvaluationSet, params: Params
+) -> Evaluation:
+    try:
+        return evaluate(model, target, params.prepare.shots, catalogue=target.role == "cold")
+    except EvaluationError as error:
+        raise EvaluationError(
+            f"{method.name}, fold {method.fold}, seed {method.seed}: {error}; change its section "
+            "of params.yaml, or leave it out"
+        ) from error
 
 
 def candidate(users: pd.DataFrame, params: Params) -> dict[str, Any]:
