@@ -11,28 +11,29 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
 from coldstart.errors import NEVER_RETRY
 
 REPORTS = os.environ.get("COLDSTART_REPORTS_URL", "http://127.0.0.1:8090")
 
 
-class WorkerLost(AirflowException):
+class WorkerLost(AirflowException):  # type: ignore[misc]
     """A stage ended without a reason of its own; another try may do."""
 
 
-class StageRefused(AirflowFailException):
+class StageRefused(AirflowFailException):  # type: ignore[misc]
     """A stage said what is wrong; it would say the same again."""
 
 
-class Coldstart(BaseOperator):
-    """Run ``coldstart ARGUMENTS`` with ``request`` on standard input; returns its last line's JSON."""
+class Coldstart(BaseOperator):  # type: ignore[misc]
+    """Run ``coldstart`` with a request on standard input; returns the JSON of its last line."""
 
     def command(self, context: Mapping[str, Any]) -> tuple[list[str], dict[str, Any] | None]:
         """Arguments and request."""
@@ -84,9 +85,9 @@ class Coldstart(BaseOperator):
 
 
 class Stage(Coldstart):
-    """One stage of ``dvc.yaml``, by name; ``upstream`` are the batons of the stages that it reads."""
+    """One stage of ``dvc.yaml``; ``upstream`` are the batons of the stages that it reads."""
 
-    template_fields = ("stage", "params_text", "upstream")
+    template_fields: Sequence[str] = ("stage", "params_text", "upstream")
 
     def __init__(self, *, stage: str, params_text: Any, upstream: Sequence[Any], **options: Any):
         super().__init__(**options)
@@ -102,7 +103,7 @@ class Stage(Coldstart):
 class Effect(Stage):
     """A command that reads all results and acts outside the pipeline: publish, gate, promote."""
 
-    template_fields = ("stage", "params_text", "upstream", "decision")
+    template_fields: Sequence[str] = ("stage", "params_text", "upstream", "decision")
 
     def __init__(self, *, decision: Any = None, **options: Any):
         super().__init__(**options)
@@ -140,6 +141,3 @@ def baton(context: Mapping[str, Any], params: str, upstream: Sequence[Any]) -> d
 def note(run_id: str, text: str) -> None:
     """Write the note that the UI shows on the run; a lost note fails nothing."""
     subprocess.run([sys.executable, "-m", "coldstart", "note", run_id, text], check=False)
-
-
-__all__: Iterable[str] = ("Coldstart", "Effect", "Stage", "note")

@@ -7,8 +7,8 @@ is in `params.yaml`.
 
 | task | does |
 |---|---|
-| `configure` | turns the form into the run's params; a key or value that is not allowed ends the run here |
-| `validate` | checks the data against the expectations; a failure stops the run and the champion stays |
+| `configure` | turns the form into the run's params; what is not allowed ends the run here |
+| `validate` | checks the data against the expectations; bad data stops the run |
 | `prepare` | canonical tables, features, and the split into historical, validation and cold users |
 | `pretrain` | backbone and baselines, from historical users only |
 | `meta_train` | one task per algorithm, in the pool `gpu` |
@@ -132,7 +132,7 @@ def params_of(form: dict[str, Any], given: dict[str, Any]) -> str:
     return yaml.safe_dump(resolve(FILE, form["effort"], overrides), sort_keys=False)
 
 
-@dag(
+@dag(  # type: ignore[untyped-decorator]
     "coldstart_train",
     schedule=None,
     doc_md=__doc__,
@@ -146,7 +146,7 @@ def params_of(form: dict[str, Any], given: dict[str, Any]) -> str:
 def train() -> None:
     """Wire the stages as ``dvc.yaml`` does; what a task is given is what its stage reads."""
 
-    @task(retries=0)
+    @task(retries=0)  # type: ignore[untyped-decorator]
     def configure(**context: Any) -> str:
         try:
             return params_of(dict(context["params"]), dict(context["dag_run"].conf or {}))
@@ -156,7 +156,9 @@ def train() -> None:
 
     @task
     def algorithms(params_text: str) -> list[str]:
-        return [f"meta_train@{name}" for name in yaml.safe_load(params_text)["meta_train"]["algorithms"]]
+        return [
+            f"meta_train@{name}" for name in yaml.safe_load(params_text)["meta_train"]["algorithms"]
+        ]
 
     @task.branch
     def route(decision: dict[str, Any], params_text: str) -> str | None:

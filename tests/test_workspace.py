@@ -43,8 +43,8 @@ PIPELINE = {
         },
     }
 }
-PROGRAM = '''
-import json, os, pathlib, sys, time
+PROGRAM = """
+import json, os, pathlib, sys
 name, *rest = sys.argv[1:]
 art = pathlib.Path("artifacts")
 def write(path, text):
@@ -57,24 +57,21 @@ if os.environ.get("FAIL") == name:
 if os.environ.get("DIE") == name:
     os.kill(os.getpid(), 9)
 if name == "prepare":
-    write(art / "prepared" / "x", pathlib.Path("data/ml-100k/x").read_text() + os.environ["COLDSTART_RUN_KEY"][:0])
+    write(art / "prepared" / "x", pathlib.Path("data/ml-100k/x").read_text())
 elif name == "meta-train":
     write(art / "models" / rest[0] / "x", rest[0] + (art / "prepared" / "x").read_text())
 elif name == "evaluate":
     write(art / "metrics.json", json.dumps([p.as_posix() for p in sorted(art.rglob("x"))]))
 elif name == "gate":
     print("thinking")
-    print(json.dumps({"seen": sorted(p.as_posix() for p in art.rglob("x")), **json.load(open("d.json"))}))
-elif name == "sleep":
-    signal_file = pathlib.Path(rest[0])
-    signal_file.write_text(str(os.getpid()))
-    time.sleep(600)
-'''
+    seen = sorted(p.as_posix() for p in art.rglob("x"))
+    print(json.dumps({"seen": seen, **json.load(open("d.json"))}))
+"""
 
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pipeline of three stages whose `coldstart` is a few lines, beside a remote with its data."""
+    """A pipeline of three stages whose `coldstart` is a few lines, beside its remote."""
     root = tmp_path_factory.mktemp("pipeline") / "project"
     (root / "src" / "coldstart").mkdir(parents=True)
     (root / "expectations").mkdir()
@@ -226,15 +223,18 @@ def test_a_lock_is_written_as_dvc_writes_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_no_process_outlives_the_one_that_started_it(tmp_path: Path, number: int) -> None:
     started = tmp_path / "started"
-    child = f"import os, pathlib, time; pathlib.Path({str(started)!r}).write_text(str(os.getpid())); time.sleep(600)"
-    middle = (
-        "import os, sys; from pathlib import Path; from coldstart.process import run_group\n"
-        f"run_group([sys.executable, '-c', {child!r}], cwd=Path('.'), env=os.environ)"
-    )
-    outer = subprocess.Popen(
-        [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {middle!r}])"],
-        stderr=subprocess.DEVNULL,
-    )
+    sleep = f"""
+import os, pathlib, time
+pathlib.Path({str(started)!r}).write_text(str(os.getpid()))
+time.sleep(600)
+"""
+    runner = f"""
+import os, pathlib, sys
+from coldstart.process import run_group
+run_group([sys.executable, "-c", {sleep!r}], cwd=pathlib.Path("."), env=os.environ)
+"""
+    worker = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {runner!r}])"
+    outer = subprocess.Popen([sys.executable, "-c", worker], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not (started.exists() and started.read_text()):
         assert time.monotonic() < deadline

@@ -9,7 +9,7 @@ from airflow.plugins_manager import AirflowPlugin
 _REPORTS = os.environ.get("COLDSTART_REPORTS_URL", "http://127.0.0.1:8090")
 
 
-class ColdstartLinks(AirflowPlugin):
+class ColdstartLinks(AirflowPlugin):  # type: ignore[misc]
     """Read by Airflow at start."""
 
     name = "coldstart"

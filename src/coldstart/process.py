@@ -18,9 +18,7 @@ import psutil
 GRACE_SECONDS = 30.0
 
 
-def run_group(
-    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]
-) -> tuple[int, str]:
+def run_group(arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> tuple[int, str]:
     """Run a command as a process group of its own, its output copied to our standard error.
 
     A SIGTERM or SIGINT to us, or the death of our parent, is passed on to the whole group, which
@@ -69,7 +67,7 @@ def end_group(pgid: int, grace: float = GRACE_SECONDS) -> None:
 
 
 def _members(pgid: int) -> Iterator[int]:
-    """Processes of a group, without zombies: an init that does not reap would keep them for ever."""
+    """Processes of a group, without zombies, which an init that does not reap keeps for ever."""
     for process in psutil.process_iter():
         with suppress(psutil.Error, ProcessLookupError):
             if os.getpgid(process.pid) == pgid and process.status() != psutil.STATUS_ZOMBIE:

@@ -34,6 +34,7 @@ CODE = Path("src/coldstart")
 ERROR_FILE = "COLDSTART_ERROR_FILE"
 RUN_KEY = "COLDSTART_RUN_KEY"
 
+
 class _Lockfile(yaml.SafeDumper):
     """YAML as dvc writes it: null is empty, nothing is an alias."""
 
@@ -74,7 +75,9 @@ class Request:
         try:
             return cls(**json.loads(text))
         except (ValueError, TypeError) as error:
-            raise ParamsError(f"request: must be JSON with params, lock, run_id, files: {error}") from None
+            raise ParamsError(
+                f"request: must be JSON with params, lock, run_id, files: {error}"
+            ) from None
 
 
 def run_stage(stage: str, request: Request, project: Path) -> dict[str, Any]:
@@ -129,7 +132,7 @@ def run_command(arguments: Sequence[str], request: Request, project: Path) -> di
 
 @contextmanager
 def workspace(project: Path, request: Request) -> Iterator[Path]:
-    """Make a folder with the pipeline at ``project``'s code and ``request``'s params; remove it after.
+    """Make a folder with ``project``'s pipeline and code and the run's params; remove it after.
 
     Raises:
         ParamsError: the params are refused.

@@ -1,4 +1,4 @@
-"""Print what Airflow reads from the DAG files, as JSON; run as a script, to keep Airflow out of pytest."""
+"""Print as JSON what Airflow reads from the DAG files; a script, to keep Airflow out of pytest."""
 
 import json
 import sys
@@ -42,7 +42,9 @@ def describe(dag: object) -> dict[str, object]:
     return {
         "doc": dag.doc_md,
         "max_active_runs": dag.max_active_runs,
-        "params": {k: {"value": dag.params[k], **dag.params.get_param(k).schema} for k in dag.params},
+        "params": {
+            k: {"value": dag.params[k], **dag.params.get_param(k).schema} for k in dag.params
+        },
         "descriptions": {k: dag.params.get_param(k).description for k in dag.params},
         "tasks": {
             task.task_id: {

@@ -80,7 +80,9 @@ def test_the_docstring_names_every_task(facts: dict) -> None:
     assert [name for name in shown if f"`{name}`" not in dag["doc"]] == []
 
 
-@pytest.mark.parametrize(("number", "said"), list(enumerate((said for _, said in REFUSED), start=1)))
+@pytest.mark.parametrize(
+    ("number", "said"), list(enumerate((said for _, said in REFUSED), start=1))
+)
 def test_a_form_with_a_wrong_key_or_value_is_refused(facts: dict, number: int, said: str) -> None:
     assert facts["forms"][number].startswith("refused: ")
     assert said in facts["forms"][number]

@@ -1,4 +1,4 @@
-"""A checkout of its own with a small dataset, and one real stack that the tests of this folder share."""
+"""A checkout of its own with a small dataset, and one real stack that all tests here share."""
 
 from __future__ import annotations
 
@@ -123,7 +123,50 @@ class Stack:
         return None
 
     @staticmethod
-    @pytest.fixture(scope="session")
+    def wait_for(condition: Callable[[], Any], seconds: float = 400) -> Any:
+        """Poll until ``condition`` is true; returns its value."""
+        deadline = time.monotonic() + seconds
+        while not (value := condition()):
+            assert time.monotonic() < deadline, "waited too long"
+            time.sleep(0.3)
+        return value
+
+    def finish(self, run_id: str) -> str:
+        """Wait for the end of a run; returns its state."""
+        airflow = self.airflow()
+
+        def ended() -> str | None:
+            state = str(airflow.run(DAG, run_id)["state"])
+            return state if state in ("success", "failed") else None
+
+        return str(self.wait_for(ended))
+
+    def batons(self, run_id: str, *stages: str) -> dict[str, Any]:
+        """``dvc.lock`` entries by stage, from what the tasks handed on."""
+        airflow = self.airflow()
+        found: dict[str, Any] = {}
+        for task in airflow.tasks(DAG, run_id):
+            if task["task_id"] in stages:
+                answer = airflow.xcom(DAG, run_id, task["task_id"], task["map_index"])
+                found |= answer["lock"]
+        return found
+
+
+def make_stack(checkout: Path) -> Stack:
+    ports = ("COLDSTART_AIRFLOW_PORT", "COLDSTART_MLFLOW_PORT", "COLDSTART_REPORTS_PORT")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("COLDSTART_", "MLFLOW_"))}
+    return Stack(
+        checkout,
+        kept
+        | {port: str(free_port()) for port in ports}
+        | {
+            "PYTHONPATH": str(checkout / "src"),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}",
+        },
+    )
+
+
+@pytest.fixture(scope="session")
 def stack(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack after one `coldstart run`, up; it must leave no process behind."""
     made = make_stack(make_checkout(tmp_path_factory.mktemp("stack") / "checkout", tiny_source))

@@ -36,9 +36,7 @@ def test_dvc_repro_then_has_nothing_to_do(stack: Any) -> None:
 def test_two_runs_at_once_get_the_results_that_each_has_alone(stack: Any) -> None:
     stages = ("prepare", "meta_train")
     runs = [
-        stack.airflow().trigger(
-            DAG, {"overrides": {"seed": seed}, "algorithms": ["bayes_head"]}
-        )
+        stack.airflow().trigger(DAG, {"overrides": {"seed": seed}, "algorithms": ["bayes_head"]})
         for seed in (1, 2)
     ]
     assert [stack.finish(run) for run in runs] == ["success", "success"]
@@ -60,7 +58,9 @@ def test_bad_data_stops_the_run_without_another_try(stack: Any) -> None:
     run = airflow.trigger(DAG, {"overrides": {"validate.min_ratings": 10_000_000}})
     assert stack.finish(run) == "failed"
     assert "validate: " in airflow.run(DAG, run)["note"]
-    tasks = {task["task_id"]: (task["state"], task["try_number"]) for task in airflow.tasks(DAG, run)}
+    tasks = {
+        task["task_id"]: (task["state"], task["try_number"]) for task in airflow.tasks(DAG, run)
+    }
     assert tasks["validate"] == ("failed", 1)
     assert tasks["prepare"][0] == "upstream_failed"
 
@@ -68,7 +68,9 @@ def test_bad_data_stops_the_run_without_another_try(stack: Any) -> None:
 def test_a_killed_training_is_tried_again_and_gives_the_same_bundle(stack: Any) -> None:
     airflow = stack.airflow()
     run = airflow.trigger(DAG, {"overrides": {"seed": 3}, "algorithms": ["maml"]})
-    stack.wait_for(lambda: stack.find("bin/coldstart", "meta-train maml")).send_signal(signal.SIGKILL)
+    stack.wait_for(lambda: stack.find("bin/coldstart", "meta-train maml")).send_signal(
+        signal.SIGKILL
+    )
     assert stack.finish(run) == "success"
     tries = [t["try_number"] for t in airflow.tasks(DAG, run) if t["task_id"] == "meta_train"]
     assert tries == [2]

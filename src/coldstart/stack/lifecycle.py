@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import httpx
+import psutil
 
 from coldstart.errors import ServiceError
 from coldstart.stack import processes
@@ -28,7 +29,7 @@ def is_up(settings: Settings) -> bool:
         try:
             if _SUPERVISOR in process.cmdline():
                 return True
-        except (OSError, processes.psutil.Error):
+        except (OSError, psutil.Error):
             continue
     return False
 
