@@ -6,11 +6,11 @@ set -eu
 image=/opt/coldstart
 project=${COLDSTART_PROJECT:-/project}
 
+mkdir -p "$project/.dvc" "$project/expectations"
 for code in src dags dvc.yaml .dvcignore; do
     rm -rf "${project:?}/$code"
     cp -R "$image/$code" "$project/$code"
 done
-mkdir -p "$project/.dvc" "$project/expectations"
 cp -Rn "$image/expectations/." "$project/expectations/"
 [ -e "$project/params.yaml" ] || cp "$image/params.yaml" "$project/params.yaml"
 # there is no git in the image: DVC must not look for it

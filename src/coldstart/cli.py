@@ -271,14 +271,20 @@ def params(
 
 
 @app.command(rich_help_panel=STACK)
-def up() -> None:
-    """Start Airflow and MLflow on this machine and leave them running; prints URLs and the login."""
-    from coldstart.stack.lifecycle import start
+def up(
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay, and end the stack on TERM or Ctrl-C.")
+    ] = False,
+) -> None:
+    """Start Airflow and MLflow here and leave them running; prints URLs and the login."""
+    from coldstart.stack.lifecycle import attend, start
     from coldstart.stack.settings import Settings
 
     settings = Settings.from_environment()
     start(settings)
     typer.echo(settings.welcome())
+    if foreground:
+        attend(settings)
 
 
 @app.command(rich_help_panel=STACK)
