@@ -146,6 +146,10 @@ class EvaluateParams(Section):
 
     resamples: int = Field(ge=100, le=1_000_000, description="Bootstrap resamples of users.")
     confidence: Share = Field(description="Level of the intervals.")
+    catalogue_users: int = Field(
+        ge=1,
+        description="Most cold users per fold for whom the whole catalogue is ranked.",
+    )
     min_segment: int = Field(ge=2, description="A segment with fewer users is shown but never gates.")
 
 

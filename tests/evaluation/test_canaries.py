@@ -28,6 +28,7 @@ def repeated(target: EvaluationSet, times: int) -> EvaluationSet:
         ratings_BQ=target.ratings_BQ[index],
         keys=tuple(target.keys[i] for i in index.tolist()),
         tie_seeds_B=seeds,
+        ranked_B=torch.ones(len(index), dtype=torch.bool),
     )
 
 

@@ -22,7 +22,7 @@ GATE = GateParams(
     require_approval=False,
     approval_timeout_s=60,
 )
-EVALUATE = EvaluateParams(resamples=500, confidence=0.95, min_segment=20)
+EVALUATE = EvaluateParams(resamples=500, confidence=0.95, catalogue_users=9, min_segment=20)
 N = 100
 NOISE = np.random.default_rng(0).normal(0, 0.05, N)
 

@@ -134,3 +134,16 @@ def test_likes_with_the_click_head(prepared: Prepared, params: Params) -> None:
 def test_nobody_to_evaluate_is_said(prepared: Prepared, params: Params) -> None:
     with pytest.raises(EvaluationError, match=r"no cold user has prepare\.min_ratings"):
         evaluation_set(prepared, params, 2, "cold")
+
+
+def test_the_whole_catalogue_is_ranked_for_a_stable_part_of_the_users(
+    prepared: Prepared, params: Params, item_means: Tensor, cold: EvaluationSet
+) -> None:
+    few = params.evaluate.model_copy(update={"catalogue_users": 4})
+    limited = evaluation_set(prepared, params.model_copy(update={"evaluate": few}), 0, "cold")
+    whole = evaluate(Fixed(item_means), cold, (0, 1), catalogue=True).users
+    part = evaluate(Fixed(item_means), limited, (0, 1), catalogue=True).users
+    ranked = part["novelty"].notna()
+    assert part[ranked]["user"].nunique() == 4
+    pd.testing.assert_frame_equal(part[ranked], whole[ranked])
+    assert part["mse"].equals(whole["mse"])

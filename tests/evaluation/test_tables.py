@@ -12,7 +12,7 @@ from coldstart.evaluation import leaderboard as board
 from coldstart.evaluation.segments import segment_table, terciles, user_segments
 from coldstart.params import EvaluateParams
 
-PARAMS = EvaluateParams(resamples=400, confidence=0.9, min_segment=2)
+PARAMS = EvaluateParams(resamples=400, confidence=0.9, catalogue_users=9, min_segment=2)
 
 
 def results(n: int = 40) -> pd.DataFrame:

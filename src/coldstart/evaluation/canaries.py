@@ -128,6 +128,8 @@ def check_ranking(
     for k, rows in users.groupby("k"):
         for name, moments in random_order(target, int(str(k)), n_items).items():
             defined_B = ~torch.isnan(moments.mean_B)
+            if name.endswith("@10"):
+                defined_B &= target.ranked_B
             n = float(defined_B.sum())
             if name not in rows or n == 0:
                 continue

@@ -44,6 +44,7 @@ class EvaluationSet:
     ratings_BQ: Tensor  # rating points of the query, also where targets are likes
     keys: tuple[str, ...]  # key of each user in the source
     tie_seeds_B: Tensor  # int64; from the key, so that a user's ties never change
+    ranked_B: Tensor  # bool, on whom the metrics of the whole catalogue are computed
     share_N: Tensor  # share of the historical ratings, add-one smoothed
     low: float  # lowest and highest possible target
     high: float
@@ -55,14 +56,16 @@ class EvaluationSet:
         """Number of users, ``B``."""
         return self.episodes.n_users
 
-    def rows(self, index: slice) -> EvaluationSet:
+    def rows(self, index: slice | Tensor) -> EvaluationSet:
         """The same for a part of the users."""
+        chosen = torch.arange(self.n_users)[index].tolist()
         return replace(
             self,
             episodes=self.episodes.rows(index),
             ratings_BQ=self.ratings_BQ[index],
-            keys=self.keys[index],
+            keys=tuple(self.keys[i] for i in chosen),
             tie_seeds_B=self.tie_seeds_B[index],
+            ranked_B=self.ranked_B[index],
         )
 
 
@@ -88,6 +91,7 @@ def evaluation_set(prepared: Prepared, params: Params, fold: int, role: Role) ->
     click = params.head == "click"
     keys = tuple(prepared.users["key"].astype("str").to_numpy()[episodes.users_B.numpy()])
     items_R = prepared.history(fold).items_R
+    seeds_B = torch.tensor([_seed_of(key, params.seed) for key in keys])
     counts_N = torch.bincount(items_R, minlength=prepared.n_items).double()
     return EvaluationSet(
         fold=fold,
@@ -95,7 +99,8 @@ def evaluation_set(prepared: Prepared, params: Params, fold: int, role: Role) ->
         episodes=episodes,
         ratings_BQ=_query_ratings(prepared, fold, episodes),
         keys=keys,
-        tie_seeds_B=torch.tensor([_seed_of(key, params.seed) for key in keys]),
+        tie_seeds_B=seeds_B,
+        ranked_B=seeds_B <= seeds_B.sort()[0][: params.evaluate.catalogue_users][-1],
         share_N=(counts_N + 1) / (len(items_R) + prepared.n_items),
         low=ClickHead.margin if click else params.data.min_rating,
         high=1 - ClickHead.margin if click else params.data.max_rating,
@@ -145,7 +150,7 @@ def evaluate(
 ) -> Evaluation:
     """Per-user metrics of ``method`` for each support size.
 
-    ``catalogue`` adds the metrics of ranking everything but the support.
+    ``catalogue`` adds the metrics of ranking everything but the support, for ``ranked_B``.
 
     Raises:
         EvaluationError: the method predicts a NaN or an infinity.
@@ -158,9 +163,13 @@ def evaluate(
             state = method.adapt(support)
             values = _query_metrics(method.score(state, part.episodes.items_BQ), part)
             if catalogue:
-                top_BT = recommend(method, state, support, part.tie_seeds_B)
+                rows = part.ranked_B.nonzero()[:, 0]
+                own = {name: tensor[rows] for name, tensor in state.items()}
+                top_BT = recommend(method, own, support.rows(rows), part.tie_seeds_B[rows])
                 shown[k][top_BT[top_BT >= 0]] = True
-                values |= _catalogue_metrics(top_BT, part)
+                for name, found_B in _catalogue_metrics(top_BT, part.rows(rows)).items():
+                    values[name] = torch.full((part.n_users,), torch.nan).double()
+                    values[name][rows] = found_B
             frames.append(_frame(part, k, values))
     coverage = {k: float(seen.sum()) / max(method.n_items - 1, 1) for k, seen in shown.items()}
     users = pd.concat(frames, ignore_index=True).sort_values(["user", "k"], ignore_index=True)
@@ -177,7 +186,7 @@ def recommend(method: Recommender, state: State, support: Support, tie_seeds_B: 
         scores_BN = method.score_catalogue({name: t[part] for name, t in state.items()}).mean
         ties_BN = tie_breaks(tie_seeds_B[part], items_N)
         tops.append(metrics.top_items(scores_BN, support.items_BS[part], ties_BN))
-    return torch.cat(tops)
+    return torch.cat(tops) if tops else torch.empty((0, metrics.TOP), dtype=torch.int64)
 
 
 def _chunks(target: EvaluationSet) -> Iterator[EvaluationSet]:
