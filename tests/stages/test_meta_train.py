@@ -18,18 +18,13 @@ import yaml
 
 from coldstart.algorithms import ALGORITHMS
 from coldstart.data.prepared import Prepared
+from coldstart.errors import ParamsError
 from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
+from coldstart.stages.meta_train import run
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 RUN = "import sys; from coldstart.stages.meta_train import run; run(sys.argv[1])"
-CLI = (
-    "import logging, sys; from coldstart.errors import ColdstartError\n"
-    "from coldstart.stages.meta_train import run\n"
-    "try: run(sys.argv[1])\n"
-    "except ColdstartError as error: print(error, file=sys.stderr); sys.exit(error.exit_code)"
-)
-
 Workspace = Callable[..., Path]
 
 
@@ -153,8 +148,6 @@ def test_a_killed_stage_resumes_to_the_same_bytes(
 def test_bundles_load_and_repeat(
     workspace: Workspace, prepared: Prepared, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from coldstart.stages.meta_train import run
-
     changes = {"prepare__folds": [0, 1], "meta_train__loop__max_steps": 20}
     folders = [workspace("a", **changes), workspace("b", **changes)]
     for folder in folders:
@@ -181,24 +174,31 @@ def test_bundles_load_and_repeat(
     ],
 )
 def test_params_are_refused_with_the_key(
-    workspace: Workspace, changes: dict[str, Any], algorithm: str, message: str
+    workspace: Workspace,
+    changes: dict[str, Any],
+    algorithm: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if "device" in changes and torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
-    process = _start(workspace("a", **changes), algorithm, CLI)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 2
-    assert message in errors
+    monkeypatch.chdir(workspace("a", **changes))
+    with pytest.raises(ParamsError, match=message):
+        run(algorithm)
 
 
-def test_a_checkpoint_of_other_inputs_is_not_resumed(workspace: Workspace) -> None:
+def test_a_checkpoint_of_other_inputs_is_not_resumed(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = workspace("first")
     process = _start(first)
     _wait_for_checkpoint(process, first, "fold-0-seed-0", 20)
     process.kill()
     process.communicate(timeout=300)
     (first / "params.yaml").write_text(_params(algorithms__maml__inner_rate=0.01))
-    _finish(_start(first))
     fresh = workspace("fresh", algorithms__maml__inner_rate=0.01)
-    _finish(_start(fresh))
+    for folder in (first, fresh):
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("COLDSTART_HOME", str(folder / ".coldstart"))
+        run("maml")
     assert _digests(first) == _digests(fresh)
