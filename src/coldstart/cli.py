@@ -277,11 +277,12 @@ def up(
     ] = False,
 ) -> None:
     """Start Airflow and MLflow here and leave them running; prints URLs and the login."""
-    from coldstart.stack.lifecycle import attend, start
+    from coldstart.stack.lifecycle import attend, start, wait_until_ready
     from coldstart.stack.settings import Settings
 
     settings = Settings.from_environment()
     start(settings)
+    wait_until_ready(settings)
     typer.echo(settings.welcome())
     if foreground:
         attend(settings)

@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 from rich.console import Console
-from rich.markdown import Markdown
 
 from coldstart import layout
 from coldstart.dvc_command import dvc
@@ -93,7 +92,7 @@ def _conclude(settings: Settings, airflow: Airflow, run_id: str) -> None:
         text = (settings.project / layout.LEADERBOARD).read_text(encoding="utf-8")
     else:
         text = (settings.site / "reports" / run_id / "leaderboard.md").read_text(encoding="utf-8")
-    console.print(Markdown(text))
+    print(text)
     decision = airflow.xcom(DAG, run_id, "gate") or {}
     console.print(f"Gate: {decision.get('summary')}", soft_wrap=True)
     console.print(f"Registered: {_registered(airflow, run_id, decision)}", soft_wrap=True)
