@@ -138,7 +138,7 @@ def check_ranking(
             log = math.log(1 / DELTA)
             variance = float(moments.variance_B[defined_B].mean())
             expected = float(moments.mean_B[defined_B].mean())
-            limit = expected + math.sqrt(2 * variance * log / n) + log / (3 * n)
+            limit = min(1.0, expected + math.sqrt(2 * variance * log / n) + log / (3 * n))
             value = float(rows[name].mean())
             checks.append(Canary(canary, name, int(str(k)), value, expected, limit, value <= limit))
     return checks
