@@ -35,7 +35,9 @@ STACK = "The stack"
 
 def main() -> None:
     """Run the command line; an error that the user can act upon is one message and an exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
     try:
         app()
     except ColdstartError as error:
@@ -47,7 +49,7 @@ def main() -> None:
 
 
 def _stage(name: str, run: Callable[[], None], algorithm: str | None = None) -> None:
-    """Check all params, cap threads before any numerical library loads, run and track the stage."""
+    """Check all params, run the stage and track it."""
     _cap_threads()
     from coldstart.registry.tracking import tracked_stage
 
@@ -56,12 +58,15 @@ def _stage(name: str, run: Callable[[], None], algorithm: str | None = None) -> 
 
 
 def _cap_threads() -> None:
-    """Check all params, and cap threads before any numerical library loads."""
+    """Cap threads before any numerical library loads, then check all params to the last key."""
     from coldstart.params import load_params
 
     threads = str(load_params().threads)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = threads
+    from coldstart.stack.parameters import check_all
+
+    check_all(Path("params.yaml").read_text(encoding="utf-8"))
 
 
 @app.command(rich_help_panel=PIPELINE)
@@ -101,7 +106,9 @@ def pretrain() -> None:
 
 
 @app.command(rich_help_panel=PIPELINE)
-def meta_train(algorithm: Annotated[str, typer.Argument(help="A name from meta_train.algorithms.")]) -> None:
+def meta_train(
+    algorithm: Annotated[str, typer.Argument(help="A name from meta_train.algorithms.")],
+) -> None:
     """Meta-train one algorithm, for every fold and seed; resumes from its checkpoint."""
 
     def run() -> None:

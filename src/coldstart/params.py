@@ -30,8 +30,13 @@ class Section(BaseModel):
 class DataParams(Section):
     """Which dataset, and what its ratings mean."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Folder under data/ and stem of its files.")
-    source: str = Field(description="Where `coldstart fetch` finds it: 'recbole', a folder, or an https URL of a zip.")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Folder under data/ and stem of its files.",
+    )
+    source: str = Field(
+        description="Where `coldstart fetch` finds it: 'recbole', a folder, or an https URL of a zip."
+    )
     min_rating: float = Field(description="Lowest rating of the scale.")
     max_rating: float = Field(description="Highest rating of the scale.")
     like: float = Field(description="From this rating on, an item counts as liked.")
@@ -47,25 +52,51 @@ class ValidateParams(Section):
     """Limits of the data's expectations that depend on the dataset."""
 
     min_ratings: int = Field(ge=1, description="Fewest rows of the rating table.")
-    max_duplicate_share: float = Field(ge=0, le=1, description="Largest share of rows that repeat a user and item.")
-    max_age_days: float | None = Field(gt=0, description="Oldest allowed newest rating, in days before `as_of`; null: not checked.")
-    as_of: str | None = Field(description="The day that counts as today, YYYY-MM-DD; null: the day after the newest accepted rating. Never the clock: it is an input.")
-    min_volume_ratio: float = Field(ge=0, le=1, description="Fewest rows, as a share of the last accepted data.")
-    max_distribution_shift: float = Field(ge=0, le=1, description="Largest total variation distance of the rating distribution to the last accepted data.")
+    max_duplicate_share: float = Field(
+        ge=0, le=1, description="Largest share of rows that repeat a user and item."
+    )
+    max_age_days: float | None = Field(
+        gt=0, description="Oldest allowed newest rating, in days before `as_of`; null: not checked."
+    )
+    as_of: str | None = Field(
+        description="The day that counts as today, YYYY-MM-DD; null: the day after the newest accepted rating. Never the clock: it is an input."
+    )
+    min_volume_ratio: float = Field(
+        ge=0, le=1, description="Fewest rows, as a share of the last accepted data."
+    )
+    max_distribution_shift: float = Field(
+        ge=0,
+        le=1,
+        description="Largest total variation distance of the rating distribution to the last accepted data.",
+    )
 
 
 class PrepareParams(Section):
     """The evaluation protocol: who is cold, and what is known of them."""
 
-    split: Literal["random", "temporal"] = Field(description="random: folds over users; temporal: users who arrive after the cut.")
+    split: Literal["random", "temporal"] = Field(
+        description="random: folds over users; temporal: users who arrive after the cut."
+    )
     n_folds: int = Field(ge=2, le=20, description="Number of folds of the random split.")
-    folds: tuple[Annotated[int, Field(ge=0, le=19)], ...] = Field(min_length=1, strict=False, description="Folds to train and evaluate; [0] with the temporal split.")
-    validation_share: Share = Field(description="Share of the users who are not cold that is kept for validation.")
-    temporal_quantile: Share = Field(description="Quantile of all timestamps at which the temporal split cuts.")
-    order: Literal["random", "chronological"] = Field(description="Order in which a cold user's support arrives.")
+    folds: tuple[Annotated[int, Field(ge=0, le=19)], ...] = Field(
+        min_length=1,
+        strict=False,
+        description="Folds to train and evaluate; [0] with the temporal split.",
+    )
+    validation_share: Share = Field(
+        description="Share of the users who are not cold that is kept for validation."
+    )
+    temporal_quantile: Share = Field(
+        description="Quantile of all timestamps at which the temporal split cuts."
+    )
+    order: Literal["random", "chronological"] = Field(
+        description="Order in which a cold user's support arrives."
+    )
     min_ratings: int = Field(ge=2, description="A user with fewer ratings is not evaluated.")
     query_size: int = Field(ge=1, description="Ratings of a user that are predicted.")
-    shots: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1, strict=False, description="Support sizes K of the sweep, ascending.")
+    shots: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        min_length=1, strict=False, description="Support sizes K of the sweep, ascending."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> PrepareParams:
@@ -85,11 +116,21 @@ class MFParams(Section):
 
     factors: int = Field(ge=1, le=256, description="Dimension of the factors.")
     sweeps: int = Field(ge=1, le=1000, description="Alternations between users and items.")
-    user_penalty: float = Field(gt=0, description="Ridge penalty of a user's factors around their prior.")
-    item_penalty: float = Field(gt=0, description="Ridge penalty of an item's factors around their prior.")
-    bias_penalty: float = Field(gt=0, description="Ridge penalty of a user's or an item's bias around its prior.")
-    side_penalty: float = Field(gt=0, description="Ridge penalty of the maps from side information to prior means.")
-    crossfit: int = Field(ge=1, le=100, description="Groups of users for cross-fitted item features; 1: none.")
+    user_penalty: float = Field(
+        gt=0, description="Ridge penalty of a user's factors around their prior."
+    )
+    item_penalty: float = Field(
+        gt=0, description="Ridge penalty of an item's factors around their prior."
+    )
+    bias_penalty: float = Field(
+        gt=0, description="Ridge penalty of a user's or an item's bias around its prior."
+    )
+    side_penalty: float = Field(
+        gt=0, description="Ridge penalty of the maps from side information to prior means."
+    )
+    crossfit: int = Field(
+        ge=1, le=100, description="Groups of users for cross-fitted item features; 1: none."
+    )
 
 
 class TwoTowerParams(Section):
@@ -97,7 +138,11 @@ class TwoTowerParams(Section):
 
     factors: int = Field(ge=1, le=256, description="Dimension of the embeddings.")
     hidden: int = Field(ge=1, le=1024, description="Width of the hidden layer of each tower.")
-    epochs: int = Field(ge=1, le=1000, description="Most passes over the historical ratings; stops early on validation users.")
+    epochs: int = Field(
+        ge=1,
+        le=1000,
+        description="Most passes over the historical ratings; stops early on validation users.",
+    )
     batch_size: int = Field(ge=1, description="Ratings per step.")
     learning_rate: float = Field(gt=0, le=1, description="Step size of Adam.")
     weight_decay: float = Field(ge=0, description="L2 penalty.")
@@ -107,7 +152,9 @@ class TwoTowerParams(Section):
 class PretrainParams(Section):
     """Backbones and baselines, fitted on the historical users."""
 
-    backbone: Literal["mf", "two_tower"] = Field(description="Backbone that meta-learners start from.")
+    backbone: Literal["mf", "two_tower"] = Field(
+        description="Backbone that meta-learners start from."
+    )
     mf: MFParams
     two_tower: TwoTowerParams
 
@@ -128,8 +175,12 @@ class LoopParams(Section):
 class MetaTrainParams(Section):
     """Meta-training of each algorithm."""
 
-    algorithms: tuple[str, ...] = Field(min_length=1, strict=False, description="Algorithms to train, by name.")
-    seeds: tuple[Seed, ...] = Field(min_length=1, strict=False, description="Training seeds; each gives a model per fold.")
+    algorithms: tuple[str, ...] = Field(
+        min_length=1, strict=False, description="Algorithms to train, by name."
+    )
+    seeds: tuple[Seed, ...] = Field(
+        min_length=1, strict=False, description="Training seeds; each gives a model per fold."
+    )
     loop: LoopParams
 
     @model_validator(mode="after")
@@ -150,38 +201,70 @@ class EvaluateParams(Section):
         ge=1,
         description="Most cold users per fold for whom the whole catalogue is ranked.",
     )
-    min_segment: int = Field(ge=2, description="A segment with fewer users is shown but never gates.")
+    min_segment: int = Field(
+        ge=2, description="A segment with fewer users is shown but never gates."
+    )
 
 
 class GateParams(Section):
     """When a candidate replaces the champion."""
 
-    metric: Literal["rmse", "mae", "log_loss"] = Field(description="Primary metric, lower is better.")
-    shot: int = Field(ge=0, description="Support size at which it is compared; one of prepare.shots.")
-    min_improvement: float = Field(ge=0, description="The interval of the improvement must lie above this, in the metric's unit.")
-    max_segment_regression: float = Field(ge=0, description="Largest loss in a gated segment, in the metric's unit.")
-    max_adapt_ms: float = Field(gt=0, description="Latency budget: milliseconds to adapt to one user and rank the catalogue.")
+    metric: Literal["rmse", "mae", "log_loss"] = Field(
+        description="Primary metric, lower is better."
+    )
+    shot: int = Field(
+        ge=0, description="Support size at which it is compared; one of prepare.shots."
+    )
+    min_improvement: float = Field(
+        ge=0,
+        description="The interval of the improvement must lie above this, in the metric's unit.",
+    )
+    max_segment_regression: float = Field(
+        ge=0, description="Largest loss in a gated segment, in the metric's unit."
+    )
+    max_adapt_ms: float = Field(
+        gt=0,
+        description="Latency budget: milliseconds to adapt to one user and rank the catalogue.",
+    )
     require_approval: bool = Field(description="Whether a person must approve a promotion.")
-    approval_timeout_s: int = Field(ge=1, description="Seconds until an unanswered approval counts as a no.")
+    approval_timeout_s: int = Field(
+        ge=1, description="Seconds until an unanswered approval counts as a no."
+    )
 
 
 class Params(Section):
     """The whole of ``params.yaml``."""
 
-    seed: Seed = Field(description="Seed of the split and of everything that is not a training seed.")
-    threads: int = Field(ge=1, le=256, description="Threads of each stage; part of the result, since sums depend on it.")
-    device: Literal["cpu", "cuda"] = Field(description="Where meta-training runs; only 'cpu' is bit-exact.")
-    head: Literal["rating", "click"] = Field(description="rating: predict rating points (MSE); click: predict the probability of a like (BCE).")
+    seed: Seed = Field(
+        description="Seed of the split and of everything that is not a training seed."
+    )
+    threads: int = Field(
+        ge=1,
+        le=256,
+        description="Threads of each stage; part of the result, since sums depend on it.",
+    )
+    device: Literal["cpu", "cuda"] = Field(
+        description="Where meta-training runs; only 'cpu' is bit-exact."
+    )
+    head: Literal["rating", "click"] = Field(
+        description="rating: predict rating points (MSE); click: predict the probability of a like (BCE)."
+    )
     data: DataParams
     validate_: ValidateParams = Field(alias="validate")
     prepare: PrepareParams
     pretrain: PretrainParams
-    baselines: dict[str, dict[str, Any]] = Field(description="One section per baseline, checked by its owner.")
+    baselines: dict[str, dict[str, Any]] = Field(
+        description="One section per baseline, checked by its owner."
+    )
     meta_train: MetaTrainParams
-    algorithms: dict[str, dict[str, Any]] = Field(description="One section per algorithm, checked by its owner.")
+    algorithms: dict[str, dict[str, Any]] = Field(
+        description="One section per algorithm, checked by its owner."
+    )
     evaluate: EvaluateParams
     gate: GateParams
-    effort: dict[Literal["quick", "standard", "full"], dict[str, Any]] = Field(description="Overlays on the sections above, chosen in the form or by --effort.")
+    effort: dict[Literal["quick", "standard", "full"], dict[str, Any]] = Field(
+        description="Overlays on the sections above, chosen in the form or by --effort."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Params:
@@ -189,9 +272,13 @@ class Params(Section):
             raise ValueError(f"gate.shot: must be one of prepare.shots {list(self.prepare.shots)}")
         for name in self.meta_train.algorithms:
             if name not in self.algorithms:
-                raise ValueError(f"meta_train.algorithms: {name!r} is not one of {sorted(self.algorithms)}")
+                raise ValueError(
+                    f"meta_train.algorithms: {name!r} is not one of {sorted(self.algorithms)}"
+                )
         if (self.gate.metric == "log_loss") != (self.head == "click"):
-            raise ValueError("gate.metric: log_loss goes with head: click, rmse and mae with head: rating")
+            raise ValueError(
+                "gate.metric: log_loss goes with head: click, rmse and mae with head: rating"
+            )
         return self
 
 
@@ -236,7 +323,9 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     return parse_section(Params, read_yaml(path), str(path))
 
 
-def resolve(raw: Mapping[str, Any], effort: str = "standard", overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def resolve(
+    raw: Mapping[str, Any], effort: str = "standard", overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Apply an effort preset, then dotted ``overrides`` such as ``{"data.name": "dbook"}``.
 
     Raises:
@@ -260,9 +349,13 @@ def _merge(base: Mapping[str, Any], overlay: Mapping[str, Any], where: str) -> d
     for key, value in overlay.items():
         path = f"{where}.{key}".lstrip(".")
         if key not in base:
-            raise ParamsError(f"{path}: unknown key; allowed here: {', '.join(sorted(map(str, base)))}")
+            raise ParamsError(
+                f"{path}: unknown key; allowed here: {', '.join(sorted(map(str, base)))}"
+            )
         old = base[key]
-        merged[key] = _merge(old, value, path) if isinstance(old, dict) and isinstance(value, dict) else value
+        merged[key] = (
+            _merge(old, value, path) if isinstance(old, dict) and isinstance(value, dict) else value
+        )
     return merged
 
 

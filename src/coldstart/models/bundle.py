@@ -30,7 +30,9 @@ class Bundle:
     def save(self, folder: Path) -> None:
         """Write both files; the same bundle always gives the same bytes."""
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: self.tensors[name].detach().cpu().contiguous() for name in sorted(self.tensors)}
+        tensors = {
+            name: self.tensors[name].detach().cpu().contiguous() for name in sorted(self.tensors)
+        }
         payload = save(tensors)
         manifest = {
             "format": FORMAT,
@@ -59,7 +61,9 @@ class Bundle:
                 f"{folder / MANIFEST}: format {manifest.get('format')!r}, this version reads {FORMAT}"
             )
         if hashlib.sha256(payload).hexdigest() != manifest["sha256"]:
-            raise ArtefactError(f"{folder / TENSORS}: its sha256 is not the manifest's; restore the file")
+            raise ArtefactError(
+                f"{folder / TENSORS}: its sha256 is not the manifest's; restore the file"
+            )
         try:
             tensors = load(payload)
         except SafetensorError as error:
