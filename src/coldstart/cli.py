@@ -332,18 +332,22 @@ def run(
 def publish() -> None:
     """Put the results that lie here into MLflow; the last line is JSON with the run's address."""
     _cap_threads()
+    from coldstart.registry import store
     from coldstart.registry.publish import publish
 
-    print(json.dumps(publish(), sort_keys=True))
+    with store.needed():
+        print(json.dumps(publish(), sort_keys=True))
 
 
 @app.command(rich_help_panel=MODELS)
 def gate() -> None:
     """Compare the candidate with the champion; the last line is the decision as JSON."""
     _cap_threads()
+    from coldstart.registry import store
     from coldstart.registry.gating import gate
 
-    print(json.dumps(gate(), sort_keys=True))
+    with store.needed():
+        print(json.dumps(gate(), sort_keys=True))
 
 
 Dataset = Annotated[
@@ -360,7 +364,8 @@ def promote(
     """Make the version of a decision the champion; the same decision again changes nothing."""
     from coldstart.registry import promotion, store
 
-    version = promotion.promote(store.client(), promotion.read_decision(decision))
+    with store.needed():
+        version = promotion.promote(store.client(), promotion.read_decision(decision))
     print(json.dumps(version.as_json(), sort_keys=True))
 
 
@@ -374,7 +379,8 @@ def rollback(
     """Make the previous champion, or a version of your choice, the champion."""
     from coldstart.registry import promotion, store
 
-    version = promotion.rollback(store.client(), model or promotion.model_here(), to)
+    with store.needed():
+        version = promotion.rollback(store.client(), model or promotion.model_here(), to)
     print(json.dumps(version.as_json(), sort_keys=True))
 
 
@@ -390,7 +396,8 @@ def champion(
     from coldstart.registry import packaging, promotion, store
 
     name = model or promotion.model_here()
-    version = promotion.require_champion(store.client(), name)
-    if files is not None:
-        packaging.fetch_files(version, files)
+    with store.needed():
+        version = promotion.require_champion(store.client(), name)
+        if files is not None:
+            packaging.fetch_files(version, files)
     print(json.dumps(version.as_json(), sort_keys=True))

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -108,3 +117,53 @@ def workspace(evaluated: Path, home: Path, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLDSTART_RUN_KEY", "run-1")
     return folder
+
+
+Arguments = Callable[[int], list[str]]
+
+
+@contextmanager
+def running(arguments: Arguments, health: str) -> Iterator[str]:
+    """Run ``mlflow`` with arguments for a free port until the end; yields its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", *arguments(port)]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as server:
+        try:
+            deadline = time.monotonic() + 180
+            while not _answers(f"{address}/{health}"):
+                assert server.poll() is None, "the server ended"
+                assert time.monotonic() < deadline, "the server does not come up"
+                time.sleep(0.2)
+            yield address
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture
+def run_mlflow() -> Callable[[Arguments, str], AbstractContextManager[str]]:
+    """:func:`running`, for test modules."""
+    return running
+
+
+@pytest.fixture
+def server(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The MLflow server of the embedded stack; also what ``MLFLOW_TRACKING_URI`` names."""
+
+    def arguments(port: int) -> list[str]:
+        return ["server", *store.server_arguments("127.0.0.1", port)]
+
+    with running(arguments, "health") as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        yield address

@@ -39,8 +39,9 @@ def verdict(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool | None]:
 
 @pytest.mark.usefixtures("verdict")
 def test_a_candidate_that_passes_is_registered_promoted_and_recommends(
-    workspace: Path, client: Any, tmp_path: Path
+    workspace: Path, server: str, client: Any, tmp_path: Path
 ) -> None:
+    """All through the server, as the DAG does it."""
     decision = gating.gate()
     assert decision["champion"] is None
     assert promotion.aliases(client, MODEL) == {"challenger": decision["version"]}

@@ -15,7 +15,7 @@ def test_without_it_the_key_is_that_of_params_and_data(here: Path) -> None:
     text = (here / "params.yaml").read_text()
     (here / "params.yaml").write_text("# a comment changes nothing\n" + text)
     assert identity.run_key() == first
-    (here / "params.yaml").write_text(text.replace("patience: 6", "patience: 7"))
+    (here / "params.yaml").write_text(text.replace("threads: 1", "threads: 2"))
     second = identity.run_key()
     (here / "data.dvc").write_text("outs: []")
     assert len({first, second, identity.run_key()}) == 3

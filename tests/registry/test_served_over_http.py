@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,34 +17,19 @@ FOLDER = Path("artifacts/models/finetune/fold-0/seed-0")
 
 
 @pytest.fixture
-def address(workspace: Path, client: Any) -> Any:
+def address(workspace: Path, client: Any, run_mlflow: Any) -> Iterator[str]:
     """Address of a server of the workspace's model."""
     experiment, run = runs.parent(client, "coldstart-tiny", "key")
     decision = {"candidate": {"method": "finetune", "fold": 0}}
     folder = workspace / "packed"
     packaging.pack(folder, FOLDER, Prepared.load(), load_params(), decision)
     uri = packaging.log_model(experiment, run, folder)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", uri),
-            *("--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.communicate(timeout=30)
+    serve = ["models", "serve", "--model-uri", uri, "--env-manager", "local"]
+    with run_mlflow(lambda port: [*serve, "--port", str(port)], "ping") as address:
+        yield address
 
 
 def test_a_support_set_in_recommendations_out(address: str) -> None:
-    wait_until_up(address)
     body = {
         "inputs": [{"items": ["i1", "i2"], "ratings": [5, 1]}, {"items": [], "ratings": []}],
         "params": {"k": 4},
@@ -65,14 +45,3 @@ def test_a_support_set_in_recommendations_out(address: str) -> None:
     answer = httpx.post(f"{address}/invocations", json=body, timeout=30)
     assert answer.status_code == 400
     assert "rating 17 of item 'i1' is not on the scale from 1 to 5" in answer.json()["message"]
-
-
-def wait_until_up(address: str) -> None:
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            if httpx.get(f"{address}/ping", timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            assert time.monotonic() < deadline, "the server does not come up"
-        time.sleep(0.2)

@@ -49,7 +49,7 @@ def test_a_failure_and_its_retry_are_one_run(here: Path, client: Any) -> None:
     assert run.info.status == "FINISHED"
     assert run.data.tags[runs.ATTEMPTS] == "2"
     assert run.data.tags[runs.REASON] == ""
-    assert run.data.params["meta_train.loop.patience"] == "6"
+    assert run.data.params["threads"] == "1"
     assert run.data.metrics["seconds"] >= 0
     assert run.data.metrics["peak_rss_mb"] > 10
     assert run.data.metrics["fold-0/seed-0/train_loss"] == 1.2

@@ -128,7 +128,10 @@ def register(client: Any, decision: Mapping[str, Any], run_id: str, uri: str) ->
                 "coldstart.method": decision["candidate"]["method"],
                 "coldstart.sha256": decision["candidate"]["sha256"],
             }
-            created = client.create_model_version(model, source=uri, run_id=run_id, tags=tags)
+            model_id = uri.removeprefix("models:/") if uri.startswith("models:/m-") else None
+            created = client.create_model_version(
+                model, source=uri, run_id=run_id, tags=tags, model_id=model_id
+            )
             version = _version(created)
         if PROMOTED not in version.tags:
             client.set_registered_model_alias(model, CHALLENGER, version.version)

@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock
 
 from coldstart import layout
+from coldstart.errors import ServiceError
 
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 _ALWAYS = {
@@ -27,6 +28,8 @@ _ALWAYS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+
+_OURS_TO_EXPLAIN = {"mlflow", "requests", "urllib3", "sqlalchemy"}
 
 
 def home() -> Path:
@@ -90,6 +93,22 @@ def client() -> Any:
             return MlflowClient(uri, uri)
         with host_lock("database"):  # two processes must not both create the tables
             return MlflowClient(uri, uri)
+
+
+@contextmanager
+def needed() -> Iterator[None]:
+    """Around work that is pointless without MLflow.
+
+    Raises:
+        ServiceError: in place of whatever MLflow, or what it stands on, raised.
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in _OURS_TO_EXPLAIN:
+            raise
+        text = " ".join(str(error).split())[:500]
+        raise ServiceError(f"MLflow at {tracking_uri()}: {text}") from error
 
 
 def is_local() -> bool:
