@@ -321,7 +321,7 @@ def run(
     effort: Effort = "standard",
     set_: Overrides = None,
 ) -> None:
-    """Train, evaluate and promote through Airflow; starts the stack if need be, and follows the run."""
+    """Train, evaluate and promote through Airflow; starts the stack if it is not up."""
     from coldstart.stack.journey import journey
     from coldstart.stack.settings import Settings
 

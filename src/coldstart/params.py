@@ -35,7 +35,7 @@ class DataParams(Section):
         description="Folder under data/ and stem of its files.",
     )
     source: str = Field(
-        description="Where `coldstart fetch` finds it: 'recbole', a folder, or an https URL of a zip."
+        description="Where `coldstart fetch` finds it: 'recbole', a folder, or the URL of a zip."
     )
     min_rating: float = Field(description="Lowest rating of the scale.")
     max_rating: float = Field(description="Highest rating of the scale.")
@@ -59,7 +59,8 @@ class ValidateParams(Section):
         gt=0, description="Oldest allowed newest rating, in days before `as_of`; null: not checked."
     )
     as_of: str | None = Field(
-        description="The day that counts as today, YYYY-MM-DD; null: the day after the newest accepted rating. Never the clock: it is an input."
+        description="The day that counts as today, YYYY-MM-DD; null: the day after the newest "
+        "accepted rating. Never the clock: it is an input."
     )
     min_volume_ratio: float = Field(
         ge=0, le=1, description="Fewest rows, as a share of the last accepted data."
@@ -67,7 +68,8 @@ class ValidateParams(Section):
     max_distribution_shift: float = Field(
         ge=0,
         le=1,
-        description="Largest total variation distance of the rating distribution to the last accepted data.",
+        description="Largest total variation distance of the rating distribution to that of the "
+        "last accepted data.",
     )
 
 
@@ -112,7 +114,7 @@ class PrepareParams(Section):
 
 
 class MFParams(Section):
-    """Backbone ``mf``: matrix factorisation by alternating ridge regressions, side information in the priors."""
+    """Backbone ``mf``: alternating ridge regressions, with side information in the priors."""
 
     factors: int = Field(ge=1, le=256, description="Dimension of the factors.")
     sweeps: int = Field(ge=1, le=1000, description="Alternations between users and items.")
@@ -134,7 +136,7 @@ class MFParams(Section):
 
 
 class TwoTowerParams(Section):
-    """Backbone ``two_tower``: user attributes and item side information through two small networks."""
+    """Backbone ``two_tower``: attributes and side information through two small networks."""
 
     factors: int = Field(ge=1, le=256, description="Dimension of the embeddings.")
     hidden: int = Field(ge=1, le=1024, description="Width of the hidden layer of each tower.")
@@ -247,7 +249,7 @@ class Params(Section):
         description="Where meta-training runs; only 'cpu' is bit-exact."
     )
     head: Literal["rating", "click"] = Field(
-        description="rating: predict rating points (MSE); click: predict the probability of a like (BCE)."
+        description="rating: rating points (MSE); click: probability of a like (cross-entropy)."
     )
     data: DataParams
     validate_: ValidateParams = Field(alias="validate")

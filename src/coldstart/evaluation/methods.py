@@ -18,7 +18,10 @@ CANARIES = ("random", "constant")
 """Baselines that know nothing; never promoted, and their scores must be what theory says."""
 
 REFERENCE = "bias"
-"""The untuned baseline that everything is compared with."""
+"""The baseline that everything is compared with in tables and plots."""
+
+UNTUNED = "item_mean"
+"""The best of the baselines that need no tuning: what the first champion must beat."""
 
 
 class FittedMethod(NamedTuple):

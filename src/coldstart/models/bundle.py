@@ -58,7 +58,7 @@ class Bundle:
             raise ArtefactError(f"{folder}: not a readable bundle: {error}") from error
         if manifest.get("format") != FORMAT:
             raise ArtefactError(
-                f"{folder / MANIFEST}: format {manifest.get('format')!r}, this version reads {FORMAT}"
+                f"{folder / MANIFEST}: format {manifest.get('format')!r}; this reads {FORMAT}"
             )
         if hashlib.sha256(payload).hexdigest() != manifest["sha256"]:
             raise ArtefactError(

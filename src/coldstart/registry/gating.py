@@ -23,7 +23,7 @@ from coldstart.errors import ArtefactError
 from coldstart.evaluation.challenge import evaluate_bundle_on
 from coldstart.evaluation.gate import Check, Contest, decide, per_user
 from coldstart.evaluation.leaderboard import SEGMENTS, USERS, read_summary, read_table
-from coldstart.evaluation.methods import REFERENCE, fitted_methods, load_method
+from coldstart.evaluation.methods import UNTUNED, fitted_methods, load_method
 from coldstart.models.bundle import MANIFEST
 from coldstart.params import Params, load_params, parse_section
 from coldstart.registry import identity, packaging, promotion, runs, store
@@ -109,8 +109,8 @@ def _decide(
     rows = rows[(rows["role"] == "cold") & (rows["fold"] == candidate.fold)]
     own = rows[(rows["method"] == candidate.method) & (rows["seed"] == candidate.seed)]
     if champion is None:
-        names = (candidate.method, REFERENCE)
-        other = rows[rows["method"] == REFERENCE]
+        names = (candidate.method, UNTUNED)
+        other = rows[rows["method"] == UNTUNED]
         cold = set(own["user"])
     else:
         names = (f"{candidate.method} (candidate)", f"{_method(champion)} v{champion.version}")
