@@ -125,7 +125,8 @@ def params_of(form: dict[str, Any], given: dict[str, Any]) -> str:
     """Text of the run's ``params.yaml``; ``given`` is what was sent, to refuse what is no field."""
     if unknown := sorted(set(given) - set(FORM)):
         raise ParamsError(f"form: {', '.join(unknown)}: unknown; allowed: {', '.join(FORM)}")
-    overrides = {KEYS[name]: form[name] for name in KEYS if form[name] is not None}
+    empty = (None, [])  # of a list field that nobody filled in
+    overrides = {KEYS[name]: form[name] for name in KEYS if form[name] not in empty}
     if form["split"] == "temporal":
         overrides["prepare.folds"] = [0]
     overrides |= form["overrides"]

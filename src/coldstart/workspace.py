@@ -204,8 +204,8 @@ def _run(folder: Path, arguments: Sequence[str], request: Request) -> str:
     if error_file.exists():
         left = json.loads(error_file.read_text(encoding="utf-8"))
         raise _kind(left["code"])(left["error"])
-    tail = "\n".join(said.strip().splitlines()[-15:])
-    raise ServiceError(f"{' '.join(arguments[-3:])} ended with {code}:\n{tail}")
+    lines = said.strip().splitlines() or ["it said nothing"]
+    raise ServiceError("\n".join([f"ended with {code}: {lines[-1]}", *lines[-15:]]))
 
 
 def _kind(code: int) -> type[ColdstartError]:

@@ -18,7 +18,7 @@ REFUSED = [
     ({"device": "tpu"}, "tpu"),
     ({"split": "hourly"}, "hourly"),
     ({"algorithms": ["magic"]}, "magic"),
-    ({"algorithms": []}, "algorithms"),
+    ({"algorithms": [1]}, "algorithms"),
     ({"seeds": [-1]}, "seeds"),
     ({"min_improvement": -0.1}, "min_improvement"),
     ({"overrides": {"gate.shots": 3}}, "gate.shots"),

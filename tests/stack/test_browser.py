@@ -60,10 +60,13 @@ def test_from_the_form_to_the_report(stack: Any, page: Any) -> None:
 
     page.get_by_role("button", name="Trigger").first.click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_text("Algorithms", exact=True).wait_for()
-    choose_algorithms(page, dialog, "bayes_head", "reptile")
+    dialog.locator("#element_algorithms [aria-label='Clear selected options']").click()
+    choose(page, dialog, "algorithms", "bayes_head")
+    choose(page, dialog, "algorithms", "reptile")
     choose(page, dialog, "effort", "quick")
-    dialog.locator("#element_require_approval").locator("..").click()
+    dialog.locator("[id='switch:element_require_approval']").click()
+    dialog.locator("input[name=element_min_improvement]").fill("0")
+    dialog.locator("#element_algorithms").scroll_into_view_if_needed()
     shoot(page, "trigger-form")
     dialog.get_by_role("button", name="Trigger").last.click()
 
@@ -72,6 +75,7 @@ def test_from_the_form_to_the_report(stack: Any, page: Any) -> None:
     assert sorted(conf["algorithms"]) == ["bayes_head", "reptile"]
     assert conf["effort"] == "quick"
     assert conf["require_approval"] is True
+    assert conf["min_improvement"] == 0
 
     state = stack.wait_for(lambda: approval(airflow, run_id))
     if state == "awaiting_input":
@@ -84,24 +88,14 @@ def test_from_the_form_to_the_report(stack: Any, page: Any) -> None:
     page.goto(f"{stack.url}/dags/{DAG}/runs/{run_id}")
     page.get_by_text("Success").first.wait_for()
     shoot(page, "run")
-    link = page.get_by_role("link", name="Report").first
-    link.wait_for()
-    link.click()
+    page.locator("a[href*=coldstart-report]").click()
     report = page.frame_locator("iframe").get_by_role("heading", level=1)
     report.first.wait_for()
     shoot(page, "report")
 
 
-def choose_algorithms(page: Any, dialog: Any, *names: str) -> None:
-    field = dialog.locator("#element_algorithms")
-    field.get_by_role("button", name="Clear").or_(field.locator("[aria-label*=lear]")).first.click()
-    for name in names:
-        field.locator("input").first.fill(name)
-        page.get_by_role("option", name=name, exact=True).click()
-
-
 def choose(page: Any, dialog: Any, field: str, value: str) -> None:
-    dialog.locator(f"#element_{field}").click()
+    dialog.locator(f"#element_{field} input").first.fill(value)
     page.get_by_role("option", name=value, exact=True).click()
 
 
