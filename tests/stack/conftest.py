@@ -74,6 +74,7 @@ class Stack:
     checkout: Path
     environment: dict[str, str]
     first_run: str = ""
+    client: Airflow | None = None
 
     @property
     def home(self) -> Path:
@@ -88,7 +89,9 @@ class Stack:
         return str(json.loads((self.home / "airflow" / "secrets.json").read_text())["password"])
 
     def airflow(self) -> Airflow:
-        return Airflow(self.url, USER, self.password)
+        if self.client is None:
+            self.client = Airflow(self.url, USER, self.password)
+        return self.client
 
     def coldstart(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.python("-m", "coldstart", *arguments)
@@ -180,6 +183,8 @@ def stack(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         made.first_run = run.stdout
         yield made
     finally:
+        if made.client is not None:
+            made.client.close()
         down = made.coldstart("down")
     assert down.returncode == 0, down.stderr
     assert made.processes() == []

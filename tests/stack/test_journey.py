@@ -116,9 +116,10 @@ def alone(stack: Any, run: str, *stages: str) -> dict[str, Any]:
     lock = stack.batons(run, "validate", "prepare", "pretrain")
     made: dict[str, Any] = {}
     for stage in stages:
+        upstream = {name: entry for name, entry in lock.items() if name != stage}
         done = subprocess.run(
             [sys.executable, "-m", "coldstart", "work", stage],
-            input=json.dumps({"params": params, "lock": lock}),
+            input=json.dumps({"params": params, "lock": upstream}),
             cwd=stack.checkout,
             env=environment,
             capture_output=True,

@@ -19,6 +19,10 @@ class Airflow:
         logging.getLogger("httpx").setLevel(logging.WARNING)  # a line per call, several a second
         self._http = httpx.Client(base_url=url, timeout=30)
 
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()
+
     def has_dag(self, dag: str) -> bool:
         """Whether Airflow has read the DAG."""
         return self._call("GET", f"/api/v2/dags/{dag}", missing=True) is not None
