@@ -94,10 +94,10 @@ def run_stage(stage: str, request: Request, project: Path) -> dict[str, Any]:
     started = time.monotonic()
     with workspace(project, request) as folder:
         needed = _needed(folder, stage, request)
-        commands = [["pull", "--quiet", *needed]] if needed else []
+        commands = [["pull", *needed]] if needed else []
         commands += [
             ["repro", "--single-item", "--pull", stage],
-            ["push", "--quiet", "--run-cache", stage],
+            ["push", "--run-cache", stage],
         ]
         said = _run(folder, dvc_batch(commands), request)
         lock = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))
@@ -122,7 +122,7 @@ def run_command(arguments: Sequence[str], request: Request, project: Path) -> di
     with workspace(project, request) as folder:
         outs = [out for entry in request.lock.values() for out in _paths(entry, "outs")]
         if outs:
-            _run(folder, dvc_batch([["pull", "--quiet", *outs]]), request)
+            _run(folder, dvc_batch([["pull", *outs]]), request)
         said = _run(folder, [sys.executable, "-m", "coldstart", *arguments], request)
         for line in reversed(said.splitlines()):
             if line.startswith("{"):
