@@ -109,16 +109,6 @@ class Effect(Stage):
         super().__init__(**options)
         self.decision = decision
 
-    def execute(self, context: Any) -> Any:
-        """Run it, and link what came of it from the run."""
-        answer = super().execute(context)
-        if self.stage in ("publish", "gate"):
-            published = answer if self.stage == "publish" else context["ti"].xcom_pull("publish")
-            report = f"{REPORTS}/reports/{quote(context['run_id'])}/report.html"
-            links = f"[Report]({report}) · [MLflow run]({published['url']})"
-            note(context["run_id"], "\n\n".join([links, answer.get("summary", "")]).strip())
-        return answer
-
     def command(self, context: Mapping[str, Any]) -> tuple[list[str], dict[str, Any] | None]:
         """The command in a scratch workspace that holds all results."""
         request = baton(context, self.params_text, self.upstream)
@@ -141,3 +131,9 @@ def baton(context: Mapping[str, Any], params: str, upstream: Sequence[Any]) -> d
 def note(run_id: str, text: str) -> None:
     """Write the note that the UI shows on the run; a lost note fails nothing."""
     subprocess.run([sys.executable, "-m", "coldstart", "note", run_id, text], check=False)
+
+
+def links(run_id: str, published: Mapping[str, Any], decision: Mapping[str, Any]) -> str:
+    """What the note of a finished run says."""
+    report = f"{REPORTS}/reports/{quote(run_id)}/report.html"
+    return f"[Report]({report}) · [MLflow run]({published['url']})\n\n{decision['summary']}"

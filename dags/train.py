@@ -37,7 +37,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, Param, dag, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from baton import Effect, Stage, note
+from baton import Effect, Stage, links, note
 from coldstart.errors import ParamsError
 from coldstart.params import read_yaml, resolve
 
@@ -162,7 +162,10 @@ def train() -> None:
         ]
 
     @task.branch
-    def route(decision: dict[str, Any], params_text: str) -> str | None:
+    def route(
+        published: dict[str, Any], decision: dict[str, Any], params_text: str, **context: Any
+    ) -> str | None:
+        note(context["run_id"], links(context["run_id"], published, decision))
         if not decision["promote"]:
             return None
         return "approve" if yaml.safe_load(params_text)["gate"]["require_approval"] else "promote"
@@ -215,7 +218,7 @@ def train() -> None:
         outlets=[CHAMPION],
         trigger_rule="none_failed_min_one_success",
     )
-    published >> decided >> route(decided.output, params_text) >> [approved, promoted]
+    route(published.output, decided.output, params_text) >> [approved, promoted]
     approved >> promoted
 
 
