@@ -49,14 +49,12 @@ def prepared_ml100k(params: Params) -> Prepared:
 
 def with_coldstart(model: Recommender, support: Support) -> Serve:
     users = [support.rows(slice(row, row + 1)) for row in range(support.n_users)]
+    excluded = [np.append(user.items_BS[0].numpy(), 0) for user in users]
 
     def serve(row: int) -> np.ndarray:
-        user = users[row]
-        with torch.inference_mode():
-            score_N = model.score_catalogue(model.adapt(user)).mean[0]
-            score_N[user.items_BS[0]] = -torch.inf
-            score_N[0] = -torch.inf
-            return score_N.topk(TOP).indices.numpy()
+        score_N = model.score_catalogue(model.adapt(users[row])).mean[0]
+        score_N.numpy()[excluded[row]] = -np.inf
+        return score_N.topk(TOP).indices.numpy()
 
     return serve
 

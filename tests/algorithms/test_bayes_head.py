@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -8,20 +9,24 @@ import pytest
 import torch
 
 from coldstart.algorithms.base import MetaLearner
-from coldstart.algorithms.bayes_head import BayesHead, posterior
-from coldstart.data.episodes import Episodes
+from coldstart.algorithms.bayes_head import BayesHead
+from coldstart.data.episodes import Episodes, Support
 
 Make = Callable[..., MetaLearner[Any]]
 
 
 @pytest.fixture
 def head(make: Make) -> BayesHead:
-    learner = make("bayes_head", dtype=torch.float64, hidden=4, noise=0.3)
-    # rows of an exact model: the encoder adds nothing, everything else is arbitrary
-    theta = learner.theta | {"encoder2_HX": torch.zeros_like(learner.theta["encoder2_HX"])}
-    moved = learner.with_theta(theta)
-    assert isinstance(moved, BayesHead)
-    return moved
+    learner = make("bayes_head", dtype=torch.float64, noise=0.3)
+    assert isinstance(learner, BayesHead)
+    return learner
+
+
+def _double(episodes: Episodes) -> Support:
+    support = episodes.support
+    return support._replace(
+        targets_BS=support.targets_BS.double(), users_BF=support.users_BF.double()
+    )
 
 
 def _history(episodes: Episodes) -> Episodes:
@@ -47,8 +52,7 @@ def test_equals_the_normal_equations(
         rated = support.mask_BS[user].numpy()
         items = support.items_BS[user].numpy()[rated]
         y = support.targets_BS[user].numpy()[rated]
-        prior = support.users_BF[user].numpy() @ theta["mean_FE"].numpy()
-        prior = prior + theta["mean_1E"][0].numpy()
+        prior = support.users_BF[user].numpy() @ table.prior_FD.numpy()
         x, weight = x_ND[items], 1 / variance_N[items]
         precision = sigma_inverse + x.T @ (weight[:, None] * x)
         moment = sigma_inverse @ prior + x.T @ (weight * (y - offset_N[items]))
@@ -76,26 +80,42 @@ def test_one_rating_at_a_time_equals_the_batch(
             torch.testing.assert_close(state[name], value)
 
 
-def test_both_solves_agree_and_more_ratings_mean_less_variance() -> None:
-    generator = torch.Generator().manual_seed(0)
-    psi_BSE = torch.randn(3, 6, 5, generator=generator, dtype=torch.float64)
-    psi_BSE[:, 4:] = 0  # no data: the space of ratings is the larger one only in the first call
-    target_BS = torch.randn(3, 6, generator=generator, dtype=torch.float64)
-    target_BS[:, 4:] = 0
-    prior_BE = torch.randn(3, 5, generator=generator, dtype=torch.float64)
-    by_weights = posterior(psi_BSE, target_BS, prior_BE)
-    by_ratings = posterior(psi_BSE[:, :4], target_BS[:, :4], prior_BE)
-    for one, other in zip(by_weights, by_ratings, strict=True):
-        torch.testing.assert_close(one, other)
-    assert (torch.linalg.eigvalsh(by_weights[1]) < 1 + 1e-12).all()
-    fewer = posterior(psi_BSE[:, :3], target_BS[:, :3], prior_BE)[1]
-    assert (torch.linalg.eigvalsh(fewer - by_weights[1]) > -1e-12).all()
+@pytest.mark.parametrize("size", [0, 3, 30])
+def test_serving_equals_the_path_that_is_trained(
+    make: Make, make_episodes: Callable[..., Episodes], size: int
+) -> None:
+    learner = make("bayes_head", dtype=torch.float64)
+    support = _history(make_episodes(n_users=7, support=size, dtype=torch.float64)).support
+    served, trained = (
+        learner.adapt(support),
+        learner.adapt_with(learner.theta, support, training=True),
+    )
+    for name, value in trained.items():
+        torch.testing.assert_close(served[name], value)
+
+
+def test_more_ratings_mean_less_variance(head: BayesHead, episodes: Episodes) -> None:
+    support = _double(episodes)
+    variances = []
+    for k in (0, 2, 5):
+        variance = head.score(head.adapt(support.first(k)), episodes.items_BQ).variance
+        assert variance is not None
+        variances.append(variance)
+    for more, fewer in pairwise(variances):
+        assert (fewer <= more + 1e-12).all()
+    assert (variances[-1] < variances[0])[support.mask_BS.any(1)].all()
+
+
+def test_ranking_the_catalogue_takes_no_variance(head: BayesHead, episodes: Episodes) -> None:
+    state = head.adapt(_double(episodes))
+    assert head.score_catalogue(state).variance is None
+    assert head.score(state, episodes.items_BQ).variance is not None
 
 
 def test_gradient_through_the_solve_equals_finite_differences(
     make: Make, make_episodes: Callable[..., Episodes]
 ) -> None:
-    learner = make("bayes_head", dtype=torch.float64, hidden=4, likelihood=0.5)
+    learner = make("bayes_head", dtype=torch.float64)
     episodes = make_episodes(n_users=8, support=7, dtype=torch.float64)
     _, gradients = learner.meta_gradient(learner.theta, episodes)
     generator = torch.Generator().manual_seed(0)
@@ -115,5 +135,6 @@ def test_an_unseen_item_may_be_noisier(make: Make, episodes: Episodes) -> None:
     rare = int(learner.backbone.count_CN[0].argmin())
     common = int(learner.backbone.count_CN[0].argmax())
     assert isinstance(noisy, BayesHead)
-    variance = noisy._catalogue.variance
-    assert variance[rare] > variance[common] >= 1.0
+    items_BQ = torch.tensor([[rare, common]])
+    variance = noisy._items(noisy.theta, items_BQ, torch.zeros_like(items_BQ)).variance
+    assert variance[0, 0] > variance[0, 1] >= 1.0

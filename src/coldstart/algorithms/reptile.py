@@ -1,8 +1,9 @@
 """Reptile (Nichol, Achiam & Schulman 2018): theta <- theta + eps * mean over users (phi - theta).
 
 phi are the weights after the inner steps on all of a training user's ratings: Reptile has no query,
-so support and query are joined. Inner updates are Adam's with beta1 = 0; eps falls linearly from
-``outer_rate`` to 0 (section 6.1). Deviation: a rating's weight follows ``shrinkage`` as in MAML.
+so support and query are joined. Eps falls linearly from ``outer_rate`` to 0 (section 6.1).
+Deviations: a rating's weight follows ``shrinkage`` as in MAML, and inner updates are the same SGD
+as there. Adam, which the paper takes, steps as far after one rating as after twenty.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from torch import Tensor
 
 from coldstart.algorithms.base import Theta
 from coldstart.algorithms.gradient import GradientLearner, OuterParams
-from coldstart.algorithms.inner_loop import Adam, Rule
 from coldstart.data.episodes import Episodes
 
 
@@ -23,10 +23,6 @@ class Reptile(GradientLearner[OuterParams]):
 
     kind = "reptile"
     Params = OuterParams
-
-    def rule(self) -> Rule:
-        """Adam without momentum; the same in meta-training and for a new user."""
-        return Adam(self.params.inner_rate)
 
     def outer_optimiser(self, values: Iterable[Tensor]) -> torch.optim.Optimizer:
         """Plain steps: with gradient ``theta - mean phi``, a step of eps is Reptile's update."""
