@@ -125,7 +125,7 @@ def params_of(form: dict[str, Any], given: dict[str, Any]) -> str:
     """Text of the run's ``params.yaml``; ``given`` is what was sent, to refuse what is no field."""
     if unknown := sorted(set(given) - set(FORM)):
         raise ParamsError(f"form: {', '.join(unknown)}: unknown; allowed: {', '.join(FORM)}")
-    empty = (None, [])  # of a list field that nobody filled in
+    empty: tuple[Any, ...] = (None, [])  # of a list field that nobody filled in
     overrides = {KEYS[name]: form[name] for name in KEYS if form[name] not in empty}
     if form["split"] == "temporal":
         overrides["prepare.folds"] = [0]
