@@ -55,7 +55,8 @@ def load_method(folder: Path) -> Recommender:
     """Read a bundle and rebuild the method that its manifest names.
 
     Raises:
-        ArtefactError: the bundle is missing or altered, or its kind is not a known method.
+        ArtefactError: the bundle is missing or altered, its kind is not a known method, or another
+            version of the method wrote it.
     """
     bundle = Bundle.load(folder)
     kinds: dict[str, type[Recommender]] = {
@@ -63,4 +64,9 @@ def load_method(folder: Path) -> Recommender:
     }
     if bundle.kind not in kinds:
         raise ArtefactError(f"{folder}: kind {bundle.kind!r} is not one of {sorted(kinds)}")
-    return kinds[bundle.kind].from_bundle(bundle)
+    try:
+        return kinds[bundle.kind].from_bundle(bundle)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtefactError(
+            f"{folder}: written by another version of {bundle.kind}, which this cannot read: {error}"
+        ) from error

@@ -19,7 +19,7 @@ import yaml
 from coldstart import layout
 from coldstart.data.prepared import Prepared
 from coldstart.data.splits import split_users
-from coldstart.errors import ArtefactError
+from coldstart.errors import ArtefactError, ParamsError
 from coldstart.evaluation.challenge import evaluate_bundle_on
 from coldstart.evaluation.gate import Check, Contest, decide, per_user
 from coldstart.evaluation.leaderboard import SEGMENTS, USERS, read_summary, read_table
@@ -114,10 +114,17 @@ def _decide(
         cold = set(own["user"])
     else:
         names = (f"{candidate.method} (candidate)", f"{_method(champion)} v{champion.version}")
-        other, cold = _champion_results(champion, candidate.fold, prepared, params)
+        try:
+            other, cold = _champion_results(champion, candidate.fold, prepared, params)
+        except (ArtefactError, ParamsError) as error:
+            return _incomparable(names, f"{names[1]} cannot be evaluated by this code: {error}")
         cold &= set(own["user"])
     if len(cold) < params.evaluate.min_segment:
-        return _incomparable(len(cold), names, params)
+        return _incomparable(
+            names,
+            f"only {len(cold)} users are cold for both {names[0]} and {names[1]}, and "
+            f"{params.evaluate.min_segment} are needed; train with the champion's split",
+        )
     sides = [per_user(names[0], own, params.gate), per_user(names[1], other, params.gate)]
     if names[0] == names[1]:
         sides.pop()
@@ -160,12 +167,9 @@ def _champion_results(
     return results, set(cold["user"].tolist())
 
 
-def _incomparable(n_users: int, names: tuple[str, str], params: Params) -> Decision:
-    text = (
-        f"only {n_users} users are cold for both {names[0]} and {names[1]}, and "
-        f"{params.evaluate.min_segment} are needed; train with the champion's split"
-    )
-    check = Check("comparable", False, float(n_users), float(params.evaluate.min_segment), text)
+def _incomparable(names: tuple[str, str], text: str) -> Decision:
+    """The champion stays where nothing can be said about it."""
+    check = Check("comparable", False, None, None, text)
     decided = {
         "promote": False,
         "candidate": names[0],
