@@ -123,14 +123,15 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         served, E = self._served, self.backbone.prior_FD.shape[1]
         rows_BSX = served.rows_NX.take(support.items_BS.numpy(), 0)
         rows_BSX *= support.mask_BS.numpy()[..., None]
-        psi_BSE, psi_BES = rows_BSX[..., :E], rows_BSX[..., :E].mT
-        target_BS = support.targets_BS.numpy() * rows_BSX[..., E + 1] - rows_BSX[..., E]
-        mean_BE = support.users_BF.numpy() @ served.prior_FE
-        precision_BEE = psi_BES @ psi_BSE + served.eye_EE
-        moment_BE = (psi_BES @ (target_BS[..., None] - psi_BSE @ mean_BE[..., None]))[..., 0]
+        # the target takes the place of the offset: one product gives both sums over ratings
+        rows_BSX[..., E] = support.targets_BS.numpy() * rows_BSX[..., E + 1] - rows_BSX[..., E]
+        sums_BEX = rows_BSX[..., :E].mT @ rows_BSX[..., : E + 1]
+        precision_BEE = sums_BEX[..., :E] + served.eye_EE
+        moment_BE = sums_BEX[..., E] + support.users_BF.numpy() @ served.prior_FE
+        mean_BE = np.empty_like(moment_BE)
         # LAPACK directly: the checks of np.linalg.solve take longer than the solve
         for row in range(support.n_users):
-            mean_BE[row] += served.solve(precision_BEE[row], moment_BE[row])[1]
+            mean_BE[row] = served.solve(precision_BEE[row], moment_BE[row])[1]
         return {
             "mean_BE": torch.from_numpy(mean_BE),
             "precision_BEE": torch.from_numpy(precision_BEE),
@@ -207,10 +208,9 @@ def posterior(psi_BSE: Tensor, target_BS: Tensor, prior_BE: Tensor) -> tuple[Ten
     """
     eye = torch.eye(psi_BSE.shape[-1], dtype=psi_BSE.dtype, device=psi_BSE.device)
     precision_BEE = eye + psi_BSE.mT @ psi_BSE
-    residual_BS1 = target_BS.unsqueeze(-1) - psi_BSE @ prior_BE.unsqueeze(-1)
-    factor_BEE = torch.linalg.cholesky(precision_BEE)
-    step_BE1 = torch.cholesky_solve(psi_BSE.mT @ residual_BS1, factor_BEE)
-    return prior_BE + step_BE1.squeeze(-1), precision_BEE
+    moment_BE1 = (prior_BE + (psi_BSE.mT @ target_BS.unsqueeze(-1)).squeeze(-1)).unsqueeze(-1)
+    mean_BE1 = torch.cholesky_solve(moment_BE1, torch.linalg.cholesky(precision_BEE))
+    return mean_BE1.squeeze(-1), precision_BEE
 
 
 def _lower(theta: Theta) -> Tensor:
