@@ -68,5 +68,5 @@ def load_method(folder: Path) -> Recommender:
         return kinds[bundle.kind].from_bundle(bundle)
     except (KeyError, TypeError, ValueError) as error:
         raise ArtefactError(
-            f"{folder}: written by another version of {bundle.kind}, which this cannot read: {error}"
+            f"{folder}: written by another version of {bundle.kind}, unreadable by this: {error}"
         ) from error

@@ -20,8 +20,8 @@ from coldstart.evaluation.methods import fitted_methods, load_method
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params
 
-_BATCH = 256
-_REPEATS = 5
+_BATCH = 64
+_REPEATS = 3
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Cost:
     method: str
     train_seconds: float | None  # of all folds and seeds; None for baselines and if unknown
     adapt_us: float  # one user alone
-    adapt_us_batched: float  # in a batch of up to 256 users
+    adapt_us_batched: float  # in a batch of up to 64 users
     bundle_bytes: int
 
     def metrics(self) -> dict[str, float]:

@@ -114,13 +114,18 @@ def _decide(
         cold = set(own["user"])
     else:
         names = (f"{candidate.method} (candidate)", f"{_method(champion)} v{champion.version}")
+        if champion.tags.get("coldstart.sha256") == candidate.sha256:
+            return _kept("improvement", names, "the candidate is the champion, byte for byte")
         try:
             other, cold = _champion_results(champion, candidate.fold, prepared, params)
         except (ArtefactError, ParamsError) as error:
-            return _incomparable(names, f"{names[1]} cannot be evaluated by this code: {error}")
+            return _kept(
+                "comparable", names, f"{names[1]} cannot be evaluated by this code: {error}"
+            )
         cold &= set(own["user"])
     if len(cold) < params.evaluate.min_segment:
-        return _incomparable(
+        return _kept(
+            "comparable",
             names,
             f"only {len(cold)} users are cold for both {names[0]} and {names[1]}, and "
             f"{params.evaluate.min_segment} are needed; train with the champion's split",
@@ -145,8 +150,7 @@ def _decide(
         evaluate=params.evaluate,
         seed=params.seed,
     ).to_json()
-    same = champion is not None and champion.tags.get("coldstart.sha256") == candidate.sha256
-    return _summarised(decided, same)
+    return _summarised(decided)
 
 
 def _champion_results(
@@ -167,9 +171,9 @@ def _champion_results(
     return results, set(cold["user"].tolist())
 
 
-def _incomparable(names: tuple[str, str], text: str) -> Decision:
-    """The champion stays where nothing can be said about it."""
-    check = Check("comparable", False, None, None, text)
+def _kept(check_name: str, names: tuple[str, str], text: str) -> Decision:
+    """The champion stays without a comparison: there is nothing to compare, or no way to."""
+    check = Check(check_name, False, None, None, text)
     decided = {
         "promote": False,
         "candidate": names[0],
@@ -177,14 +181,12 @@ def _incomparable(names: tuple[str, str], text: str) -> Decision:
         "checks": [vars(check)],
         "evidence": {},
     }
-    return _summarised(decided, False)
+    return _summarised(decided)
 
 
-def _summarised(decided: dict[str, Any], same: bool) -> Decision:
+def _summarised(decided: dict[str, Any]) -> Decision:
     checks = decided["checks"]
     reasons = [check["text"] for check in checks if not check["passed"]]
-    if same:
-        reasons.insert(0, "the candidate is the champion, byte for byte")
     verdict = "promote" if decided["promote"] else "keep the champion"
     told = reasons or [check["text"] for check in checks]
     return {
