@@ -22,6 +22,7 @@ lint: install
 	ruff check . && ruff format --check . && mypy && lint-imports
 
 bench: install
+	python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	python benchmarks/meta_step.py && python benchmarks/adapt.py
 
 install: $(INSTALLED)
