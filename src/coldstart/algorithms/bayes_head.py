@@ -25,7 +25,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 
 from coldstart.algorithms.base import MetaLearner, Theta, masked_mean
@@ -62,7 +61,6 @@ class Served(NamedTuple):
     rows_NX: NDArray[Any]  # (phi, offset, 1) / noise
     prior_FE: NDArray[Any]
     eye_EE: NDArray[Any]
-    solve: Any  # LAPACK's posv in the precision of the tensors
     phi_EN: Tensor
     offset_N: Tensor
 
@@ -128,12 +126,9 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         sums_BEX = rows_BSX[..., :E].mT @ rows_BSX[..., : E + 1]
         precision_BEE = sums_BEX[..., :E] + served.eye_EE
         moment_BE = sums_BEX[..., E] + support.users_BF.numpy() @ served.prior_FE
-        mean_BE = np.empty_like(moment_BE)
-        # LAPACK directly: the checks of np.linalg.solve take longer than the solve
-        for row in range(support.n_users):
-            mean_BE[row] = served.solve(precision_BEE[row], moment_BE[row])[1]
+        mean_BE1 = np.linalg.solve(precision_BEE, moment_BE[..., None])
         return {
-            "mean_BE": torch.from_numpy(mean_BE),
+            "mean_BE": torch.from_numpy(mean_BE1[..., 0]),
             "precision_BEE": torch.from_numpy(precision_BEE),
         }
 
@@ -182,7 +177,6 @@ class BayesHead(MetaLearner[BayesHeadParams]):
                 rows_NX=rows,
                 prior_FE=self._prior(self.theta).cpu().numpy(),
                 eye_EE=np.eye(items.phi.shape[1], dtype=rows.dtype),
-                solve=get_lapack_funcs("posv", (rows,)),
                 phi_EN=items.phi.mT.contiguous(),
                 offset_N=items.offset,
             )
