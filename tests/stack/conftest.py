@@ -171,6 +171,12 @@ def make_stack(checkout: Path) -> Stack:
     )
 
 
+@pytest.fixture
+def checkout_at(tiny_source: Path) -> Callable[[Path], Path]:
+    """Makes a checkout in a folder that does not exist yet."""
+    return lambda folder: make_checkout(folder, tiny_source)
+
+
 @pytest.fixture(scope="session")
 def stack(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack after one `coldstart run`, up; it must leave no process behind."""
