@@ -132,8 +132,11 @@ def test_only_users_that_are_cold_for_both_are_compared(workspace: Path, client:
 
 
 @pytest.mark.usefixtures("verdict")
-def test_too_few_common_cold_users_keep_the_champion(workspace: Path, client: Any) -> None:
+def test_too_few_common_cold_users_keep_the_champion(
+    workspace: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     promotion.promote(client, gating.gate())
+    monkeypatch.setattr(gating, "_sha256", lambda folder: "another model")
     params = yaml.safe_load((workspace / "params.yaml").read_text())
     params["evaluate"]["min_segment"] = 1000
     (workspace / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
