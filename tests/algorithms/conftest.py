@@ -30,6 +30,7 @@ def random_backbone(dtype: torch.dtype = torch.float32, n_features: int = F) -> 
 
     features_CND = 0.5 * normal(C, N_ITEMS, D)
     features_CND[..., 0] = 1.0
+    root_NDD = 0.1 * normal(N_ITEMS, D, D)
     return Backbone(
         kind="mf",
         features_CND=features_CND,
@@ -37,6 +38,8 @@ def random_backbone(dtype: torch.dtype = torch.float32, n_features: int = F) -> 
         count_CN=torch.randint(0, 30, (C, N_ITEMS), generator=generator).to(dtype),
         prior_FD=0.2 * normal(n_features, D),
         group_U=torch.randint(0, C, (20,), generator=generator),
+        side_NG=normal(N_ITEMS, 4),
+        covariance_NDD=root_NDD @ root_NDD.mT,
     )
 
 

@@ -63,6 +63,7 @@ def _backbone(d: int = 3, f: int = 2) -> Backbone:
         torch.ones(2, N),
         torch.randn(f, d, generator=generator),
         torch.zeros(5, dtype=torch.int64),
+        torch.zeros(N, 0),
     )
 
 

@@ -73,6 +73,7 @@ def _backbone(prepared: Prepared, fold: int) -> Backbone:
         count_CN=torch.ones(1, history.n_items),
         prior_FD=torch.zeros(history.user_features_UF.shape[1], 4),
         group_U=torch.zeros(history.n_users, dtype=torch.int64),
+        side_NG=history.item_features_NG,
     )
 
 

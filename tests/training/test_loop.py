@@ -50,6 +50,7 @@ def backbone(prepared: Prepared) -> Backbone:
         count_CN=count_N.unsqueeze(0),
         prior_FD=torch.zeros(history.user_features_UF.shape[1], 4),
         group_U=torch.zeros(history.n_users, dtype=torch.int64),
+        side_NG=history.item_features_NG,
     )
 
 

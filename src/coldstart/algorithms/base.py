@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
@@ -27,8 +26,6 @@ Theta = dict[str, Tensor]
 """Meta-parameters by name; what meta-training changes and nothing else."""
 
 P = TypeVar("P", bound=Section)
-
-_TABLES = ("features_CND", "offset_CN", "count_CN")
 
 
 class MetaLearner(Recommender, Generic[P]):
@@ -95,10 +92,8 @@ class MetaLearner(Recommender, Generic[P]):
 
     def to(self, device: torch.device | str) -> Self:
         """The same learner on another device."""
-        tensors = {name: getattr(self.backbone, name).to(device) for name in _TABLES}
-        moved = replace(self.backbone, prior_FD=self.backbone.prior_FD.to(device), **tensors)
         theta = {name: value.to(device) for name, value in self.theta.items()}
-        return type(self)(moved, self.params, self.head, theta)
+        return type(self)(self.backbone.to(device), self.params, self.head, theta)
 
     def adapt(self, support: Support) -> State:
         """See :meth:`Recommender.adapt`; new users read the table fitted on all history.
@@ -121,10 +116,10 @@ class MetaLearner(Recommender, Generic[P]):
         return Prediction(self.head.predict(scores.mean), scores.variance)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Theta and the table of the backbone that serves new users."""
+        """Theta and what the backbone has for new users."""
         own = {f"theta.{name}": value for name, value in self.theta.items()}
-        tables = {f"backbone.{name}": getattr(self.backbone, name)[:1] for name in _TABLES}
-        return own | tables | {"backbone.prior_FD": self.backbone.prior_FD}
+        tables = {f"backbone.{name}": value for name, value in self.backbone.serving().items()}
+        return own | tables
 
     def config(self) -> dict[str, Any]:
         """Parameters of the algorithm, the head and the kind of backbone."""
@@ -141,8 +136,7 @@ class MetaLearner(Recommender, Generic[P]):
         for name, value in bundle.tensors.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = value
-        nobody = torch.zeros(0, dtype=torch.int64)  # historical users are of no use to new ones
-        backbone = Backbone(kind=bundle.config["backbone"], group_U=nobody, **parts["backbone"])
+        backbone = Backbone(kind=bundle.config["backbone"], **parts["backbone"])
         params: Any = cls.Params.model_validate(bundle.config["params"])
         return cls(backbone, params, HEADS[bundle.config["head"]], parts["theta"])
 

@@ -5,8 +5,10 @@ Legend: C cross-fitted tables, N items with the unknown one, D features, F user 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Self
 
+import torch
 from torch import Tensor
 
 from coldstart.models.bundle import Bundle
@@ -28,16 +30,36 @@ class Backbone:
     count_CN: Tensor  # historical ratings behind each row
     prior_FD: Tensor  # expected weight vector of a user is users_BF @ prior_FD
     group_U: Tensor  # int64 [U]: table for each row of users.parquet; 0 if not historical
+    side_NG: Tensor  # side information of items: genres, year, graph, title; G may be 0
+    covariance_NDD: Tensor | None = None
+    """Posterior covariance of (offset, features but the first) in table 0; None where the backbone
+    gives point estimates."""
 
     @property
     def n_items(self) -> int:
         """Rows of the item table, the unknown item included."""
         return int(self.features_CND.shape[1])
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor, by the name of its field."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+    def serving(self) -> dict[str, Tensor]:
+        """The tensors that new users need: of cross-fitted tables the first, no historical user."""
+        own = self.tensors()
+        tables = {name: own[name][:1] for name in ("features_CND", "offset_CN", "count_CN")}
+        return own | tables | {"group_U": torch.zeros(0, dtype=torch.int64)}
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same backbone on another device."""
+        return type(self)(
+            kind=self.kind, **{name: value.to(device) for name, value in self.tensors().items()}
+        )
+
     def to_bundle(self) -> Bundle:
         """The backbone as tensors."""
-        names = ("features_CND", "offset_CN", "count_CN", "prior_FD", "group_U")
-        return Bundle(self.kind, {}, {name: getattr(self, name) for name in names})
+        return Bundle(self.kind, {}, self.tensors())
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> Backbone:

@@ -169,7 +169,8 @@ def fit_mf(history: History, validation: Episodes, params: PretrainParams, seed:
         counts.append(count - np.diff(left_out.pattern.indptr))
     group_U = torch.zeros(history.n_users, dtype=torch.int64)
     group_U[users] = torch.from_numpy(group)
-    return _backbone(np.stack(tables), np.stack(counts), model.user_map, group_U)
+    z_CND, count_CN = np.stack(tables), np.stack(counts)
+    return _backbone(z_CND, count_CN, model.user_map, group_U, history.item_features_NG)
 
 
 def user_groups(n_users: int, crossfit: int, seed: int) -> NDArray[np.int64]:
@@ -188,7 +189,13 @@ def _behind_constant(features: NDArray[np.float32]) -> Array:
     return np.hstack([np.ones((len(features), 1)), features.astype(np.float64)])
 
 
-def _backbone(z_CND: Array, count_CN: Array, user_map: Array, group_U: torch.Tensor) -> Backbone:
+def _backbone(
+    z_CND: Array,
+    count_CN: Array,
+    user_map: Array,
+    group_U: torch.Tensor,
+    side_NG: torch.Tensor,
+) -> Backbone:
     """What the average user gives an item becomes its offset, so that the prior has no constant."""
     features = np.concatenate([np.ones_like(z_CND[..., :1]), z_CND[..., 1:]], axis=-1)
     offset = z_CND[..., 0] + features @ user_map[0]
@@ -199,6 +206,7 @@ def _backbone(z_CND: Array, count_CN: Array, user_map: Array, group_U: torch.Ten
         count_CN=_float32(count_CN),
         prior_FD=_float32(user_map[1:]),
         group_U=group_U,
+        side_NG=side_NG,
     )
 
 

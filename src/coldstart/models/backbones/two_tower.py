@@ -166,6 +166,7 @@ def _backbone(model: TwoTower, weights: Weights, history: History) -> Backbone:
         count_CN=torch.bincount(history.items_R, minlength=history.n_items).float()[None],
         prior_FD=torch.linalg.solve(gram_FF, x_UF.T.double() @ shift_UD.double()).float(),
         group_U=torch.zeros(history.n_users, dtype=torch.int64),
+        side_NG=history.item_features_NG,
     )
 
 
