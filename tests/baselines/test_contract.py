@@ -180,7 +180,8 @@ def test_without_side_information_it_works_too(
     [
         ("popularty", {}, "baselines.popularty: unknown baseline; allowed here: bias, constant"),
         ("constant", {"typo": 1}, "baselines.constant: typo: unknown key"),
-        ("item_mean", {"damping": 0.0}, "baselines.item_mean: damping: 0.0 is not allowed"),
+        ("item_mean", {"damping": 2.0}, "baselines.item_mean: damping: unknown key"),
+        ("bias", {"item_damping": 0.0}, "baselines.bias: item_damping: 0.0 is not allowed"),
         ("ridge", {"bias_penalty": 1.0}, "baselines.ridge: factor_penalty: is missing"),
         ("itemknn", {"neighbours": 0}, "baselines.itemknn: neighbours: 0 is not allowed"),
     ],

@@ -9,7 +9,7 @@ import torch
 from coldstart.baselines.base import Empty
 from coldstart.baselines.bias import Bias, BiasParams
 from coldstart.baselines.constant import Constant
-from coldstart.baselines.item_mean import ItemMean, ItemMeanParams
+from coldstart.baselines.item_mean import ItemMean, variance_components
 from coldstart.baselines.itemknn import ItemKNN, ItemKNNParams
 from coldstart.baselines.offsets import Offsets, fit_offsets
 from coldstart.baselines.popularity import SPAN, Popularity
@@ -77,10 +77,44 @@ def test_constant_is_the_mean() -> None:
     assert model.score_catalogue(model.adapt(NOBODY)).mean.tolist() == [[3.0] * N]
 
 
-def test_item_mean_is_shrunk() -> None:
-    model = ItemMean.fit(_history(ROWS), _backbone(), EPISODES, ItemMeanParams(damping=1.0), 0)
-    expected = [3.0, (12 + 3) / 4, (3 + 3) / 3, 3.0]
-    assert model.score_catalogue(model.adapt(NOBODY)).mean.tolist() == [expected]
+def _item_means(rows: list[tuple[int, int, float]]) -> list[float]:
+    model = ItemMean.fit(_history(rows), _backbone(), EPISODES, Empty(), 0)
+    return list(model.score_catalogue(model.adapt(NOBODY)).mean[0].tolist())
+
+
+def test_item_mean_is_damped_by_the_ratio_of_the_two_variances() -> None:
+    """Within (2 + .5) / 3; between (7.5 - 2.5 / 3) / 2.4 with 2.4 = 5 - 13 / 5; damping .3."""
+    history = _history(ROWS)
+    within, between = variance_components(history.items_R, history.targets_R.double())
+    assert (within, between) == pytest.approx((2.5 / 3, 20 / 7.2))
+    expected = [3.0, (12 + 0.3 * 3) / 3.3, (3 + 0.3 * 3) / 2.3, 3.0]
+    assert _item_means(ROWS) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([(0, 1, 5.0), (1, 1, 1.0), (0, 2, 4.0), (1, 2, 2.0)], [3.0] * N),  # items alike
+        ([(0, 1, 5.0), (0, 2, 4.0)], [4.5] * N),  # no item twice: items or noise, nobody knows
+        ([(0, 1, 5.0), (1, 1, 2.0)], [3.5] * N),  # one item
+        ([(0, 1, 4.0), (1, 1, 4.0), (0, 2, 4.0)], [4.0] * N),  # no variance at all
+        ([(0, 1, 5.0), (1, 1, 5.0), (0, 2, 2.0)], [4.0, 5.0, 2.0, 4.0]),  # no noise
+    ],
+)
+def test_item_mean_where_a_variance_is_zero(
+    rows: list[tuple[int, int, float]], expected: list[float]
+) -> None:
+    assert _item_means(rows) == pytest.approx(expected)
+
+
+def test_the_variances_are_found_again() -> None:
+    """2000 items with 1 to 30 ratings, drawn with variance 1 within and .25 between."""
+    generator = torch.Generator().manual_seed(0)
+    count_N = torch.randint(1, 31, (2000,), generator=generator)
+    items_R = torch.repeat_interleave(torch.arange(2000), count_N)
+    item_N = torch.randn(2000, generator=generator).double() / 2
+    targets_R = item_N[items_R] + torch.randn(len(items_R), generator=generator).double()
+    assert variance_components(items_R, targets_R) == pytest.approx((1.0, 0.25), rel=0.05)
 
 
 def test_popularity_ranks_by_count_and_predicts_the_mean() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from coldstart.evaluation.leaderboard import USERS, read_table
 from coldstart.registry import gating, packaging, promotion
 
 MODEL = "coldstart-tiny"
@@ -37,6 +38,13 @@ def verdict(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool | None]:
     return said
 
 
+def best_untuned_on_validation() -> str:
+    users = read_table(USERS)
+    users = users[(users["role"] == "validation") & (users["k"] == 5)]
+    users = users[users["method"].isin(["random", "constant", "popularity", "item_mean"])]
+    return str(users.groupby("method")["mse"].mean().idxmin())
+
+
 @pytest.mark.usefixtures("verdict")
 def test_a_candidate_that_passes_is_registered_promoted_and_recommends(
     workspace: Path, server: str, client: Any, tmp_path: Path
@@ -44,6 +52,7 @@ def test_a_candidate_that_passes_is_registered_promoted_and_recommends(
     """All through the server, as the DAG does it."""
     decision = gating.gate()
     assert decision["champion"] is None
+    assert decision["incumbent"] == best_untuned_on_validation()
     assert promotion.aliases(client, MODEL) == {"challenger": decision["version"]}
     assert gating.gate()["version"] == decision["version"]  # a retry registers nothing new
     promotion.promote(client, json.loads(json.dumps(decision)))

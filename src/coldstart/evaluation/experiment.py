@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -17,6 +18,7 @@ from coldstart.evaluation.methods import (
     fitted_methods,
     load_method,
     method_names,
+    untuned_names,
 )
 from coldstart.evaluation.protocol import (
     Evaluation,
@@ -104,15 +106,28 @@ def candidate(users: pd.DataFrame, params: Params) -> dict[str, Any]:
 
     Equal methods go to the simpler: baselines first, then algorithms, in the order of their tables.
     """
-    gate = params.gate
-    rows = users[(users["role"] == "validation") & (users["k"] == gate.shot)]
-    error = squared(gate.metric)
     names = [name for name in method_names(params) if name not in CANARIES]
-    scores = rows.groupby("method")[error].mean().round(_TIE)
-    best = min(names, key=lambda name: (scores[name], names.index(name)))
+    best = _best_on_validation(users, names, params)
+    rows, error = _validation_rows(users, params), squared(params.gate.metric)
     fold = params.prepare.folds[0]
     seeds = rows[(rows["method"] == best) & (rows["fold"] == fold)].groupby("seed")[error].mean()
     return {"method": best, "fold": fold, "seed": int(str(seeds.round(_TIE).idxmin()))}
+
+
+def untuned_rival(users: pd.DataFrame, params: Params) -> str:
+    """The best untuned baseline on validation users: what the first champion must beat."""
+    return _best_on_validation(users, untuned_names(params), params)
+
+
+def _best_on_validation(users: pd.DataFrame, names: Sequence[str], params: Params) -> str:
+    """By the mean over users at ``gate.shot``; of equal ones the first of ``names``."""
+    rows = _validation_rows(users, params)
+    scores = rows.groupby("method")[squared(params.gate.metric)].mean().round(_TIE)
+    return min(names, key=lambda name: (scores[name], names.index(name)))
+
+
+def _validation_rows(users: pd.DataFrame, params: Params) -> pd.DataFrame:
+    return users[(users["role"] == "validation") & (users["k"] == params.gate.shot)]
 
 
 def _labelled(method: FittedMethod, role: str, rows: pd.DataFrame) -> pd.DataFrame:

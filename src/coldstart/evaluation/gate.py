@@ -58,10 +58,10 @@ class Decision:
 class Contest:
     """Per-user results of both sides on the same cold users, at ``gate.shot``.
 
-    The two names differ (``bayes_head v3``, say), unless the candidate is the reference itself.
-    ``rows`` has ``method`` (one of the two names), ``user``, ``k`` and the metric columns;
+    The two names differ (``bayes_head v3``, say), unless the candidate is the best untuned baseline
+    itself. ``rows`` has ``method`` (one of the two names), ``user``, ``k`` and the metric columns;
     ``segments`` has ``user`` and a column per segment. Without a champion the incumbent is the
-    untuned reference baseline (``champion`` False), which a candidate must beat to be the first.
+    best untuned baseline (``champion`` False), which a candidate must beat to be the first.
     """
 
     candidate: str
@@ -83,7 +83,7 @@ def decide(
 ) -> Decision:
     """Compare on the same cold users by the paired bootstrap; promote when every check passes.
 
-    With no champion and the reference baseline itself as the candidate there is nothing to beat:
+    With no champion and the best untuned baseline itself as the candidate there is nothing to beat:
     it is the best that is known, and any champion is better than none.
 
     Raises:
@@ -131,7 +131,7 @@ def _require_same_users(contest: Contest, gate: GateParams) -> None:
 def _improvement(
     contest: Contest, gate: GateParams, evaluate: EvaluateParams, seed: int
 ) -> tuple[dict[str, float], Check]:
-    who = "the champion" if contest.champion else "the untuned baseline"
+    who = "the champion" if contest.champion else "the best untuned baseline"
     if contest.candidate == contest.incumbent:
         text = f"{contest.candidate} is {who} itself, and the best on validation users"
         zero = {"mean": 0.0, "low": 0.0, "high": 0.0}

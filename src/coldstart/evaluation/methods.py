@@ -9,6 +9,7 @@ from typing import NamedTuple
 from coldstart import layout
 from coldstart.algorithms import ALGORITHMS
 from coldstart.baselines import BASELINES
+from coldstart.baselines.base import Empty
 from coldstart.errors import ArtefactError
 from coldstart.models.bundle import Bundle
 from coldstart.models.recommender import Recommender
@@ -19,9 +20,6 @@ CANARIES = ("random", "constant")
 
 REFERENCE = "bias"
 """The baseline that everything is compared with in tables and plots."""
-
-UNTUNED = "item_mean"
-"""The best of the baselines that need no tuning: what the first champion must beat."""
 
 
 class FittedMethod(NamedTuple):
@@ -37,6 +35,13 @@ def method_names(params: Params) -> tuple[str, ...]:
     """Baselines, then the chosen algorithms: from simple to complex."""
     baselines = [name for name in BASELINES if name in params.baselines]
     return (*baselines, *(name for name in ALGORITHMS if name in params.meta_train.algorithms))
+
+
+def untuned_names(params: Params) -> tuple[str, ...]:
+    """The baselines without a parameter that anybody could have chosen, from simple to complex."""
+    return tuple(
+        name for name in BASELINES if name in params.baselines and BASELINES[name].Params is Empty
+    )
 
 
 def fitted_methods(params: Params, fold: int) -> Iterator[FittedMethod]:

@@ -21,9 +21,10 @@ from coldstart.data.prepared import Prepared
 from coldstart.data.splits import split_users
 from coldstart.errors import ArtefactError, ParamsError
 from coldstart.evaluation.challenge import evaluate_bundle_on
+from coldstart.evaluation.experiment import untuned_rival
 from coldstart.evaluation.gate import Check, Contest, decide, per_user
 from coldstart.evaluation.leaderboard import SEGMENTS, USERS, read_summary, read_table
-from coldstart.evaluation.methods import UNTUNED, fitted_methods, load_method
+from coldstart.evaluation.methods import fitted_methods, load_method
 from coldstart.models.bundle import MANIFEST
 from coldstart.params import Params, load_params, parse_section
 from coldstart.registry import identity, packaging, promotion, runs, store
@@ -105,12 +106,12 @@ def _candidate(params: Params) -> Candidate:
 def _decide(
     candidate: Candidate, champion: Version | None, prepared: Prepared, params: Params
 ) -> Decision:
-    rows = read_table(USERS)
-    rows = rows[(rows["role"] == "cold") & (rows["fold"] == candidate.fold)]
+    users = read_table(USERS)
+    rows = users[(users["role"] == "cold") & (users["fold"] == candidate.fold)]
     own = rows[(rows["method"] == candidate.method) & (rows["seed"] == candidate.seed)]
     if champion is None:
-        names = (candidate.method, UNTUNED)
-        other = rows[rows["method"] == UNTUNED]
+        names = (candidate.method, untuned_rival(users, params))
+        other = rows[rows["method"] == names[1]]
         cold = set(own["user"])
     else:
         names = (f"{candidate.method} (candidate)", f"{_method(champion)} v{champion.version}")
