@@ -18,7 +18,7 @@ from coldstart.models.heads import HEADS
 from coldstart.params import LoopParams, read_yaml
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.interrupt import Interrupt, on_sigterm
-from coldstart.training.loop import Trained, Validation, meta_train
+from coldstart.training.loop import Trained, Validation, Watch, meta_train
 
 SECTIONS = read_yaml(Path(__file__).parents[2] / "params.yaml")["algorithms"]
 LOOP = LoopParams(
@@ -71,6 +71,7 @@ class Bench:
         loop: LoopParams = LOOP,
         folder: str = "run",
         sampler: type[EpisodeSampler] = EpisodeSampler,
+        watch: Watch | None = None,
     ) -> Trained:
         generator = torch.Generator().manual_seed(3)
         return meta_train(
@@ -89,6 +90,7 @@ class Bench:
             what="maml fold 0 seed 0",
             checkpoints=Checkpoints(self.folder / folder),
             interrupt=self.interrupt,
+            watch=watch,
         )
 
 
@@ -231,3 +233,32 @@ def test_sigterm_checkpoints_and_leaves(bench: Bench, tmp_path: Path) -> None:
     assert saved[1]["step"] == 5  # the step under way was finished, and saved off schedule
     bench.interrupt = Interrupt()
     assert _bytes(bench.run(learner, folder="ended"), tmp_path / "b") == whole
+
+
+def test_a_watcher_sees_every_evaluation_at_the_best_theta_so_far(bench: Bench) -> None:
+    validation = Validation(bench.prepared.eval_episodes(0, "validation"), bench.prepared.shots)
+    seen: list[tuple[int, float]] = []
+
+    def watch(step: int, learner: MetaLearner[Any]) -> None:
+        seen.append((step, validation.loss(learner)))
+
+    history = bench.run(bench.learner("maml"), watch=watch).history
+    best = [min(row.validation for row in history[: i + 1]) for i in range(len(history))]
+    assert [step for step, _ in seen] == [row.step for row in history]
+    assert [loss for _, loss in seen] == best
+
+
+def test_a_watcher_ends_the_training_by_raising(bench: Bench) -> None:
+    class Enough(Exception):
+        pass
+
+    steps: list[int] = []
+
+    def watch(step: int, learner: MetaLearner[Any]) -> None:
+        steps.append(step)
+        if step >= LOOP.eval_every:
+            raise Enough
+
+    with pytest.raises(Enough):
+        bench.run(bench.learner("maml"), watch=watch)
+    assert steps == [0, LOOP.eval_every]

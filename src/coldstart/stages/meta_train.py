@@ -12,7 +12,6 @@ import coldstart
 from coldstart import layout
 from coldstart.algorithms import ALGORITHMS, check_params
 from coldstart.algorithms.base import MetaLearner
-from coldstart.data.episodes import EpisodeSampler
 from coldstart.data.prepared import Prepared
 from coldstart.errors import ParamsError
 from coldstart.models.backbone import Backbone
@@ -20,8 +19,9 @@ from coldstart.models.bundle import Bundle
 from coldstart.models.heads import HEADS
 from coldstart.params import Params, Section, load_params
 from coldstart.training.checkpoint import Checkpoints, digest
-from coldstart.training.interrupt import Interrupt, on_sigterm
-from coldstart.training.loop import Row, Trained, Validation, meta_train
+from coldstart.training.fold import train_fold
+from coldstart.training.interrupt import on_sigterm
+from coldstart.training.loop import Row
 
 HISTORY = "history.csv"
 
@@ -48,7 +48,7 @@ def run(algorithm: str) -> None:
             for seed in params.meta_train.seeds:
                 checkpoints = Checkpoints(root / f"fold-{fold}-seed-{seed}")
                 learner = _learner(algorithm, sections[algorithm], params, fold, seed)
-                trained = _train(learner, params, prepared, fold, seed, checkpoints, interrupt)
+                trained = train_fold(learner, params, prepared, fold, seed, checkpoints, interrupt)
                 folder = layout.seed_folder(layout.MODELS / algorithm, fold, seed)
                 trained.learner.to("cpu").to_bundle().save(folder)
                 _write_history(trained.history, folder / HISTORY)
@@ -61,39 +61,6 @@ def _learner(
     backbone = Backbone.from_bundle(Bundle.load(layout.fold_folder(layout.BACKBONE, fold)))
     learner = ALGORITHMS[algorithm].create(backbone, section, HEADS[params.head], seed)
     return learner.to(params.device)
-
-
-def _train(
-    learner: MetaLearner[Any],
-    params: Params,
-    prepared: Prepared,
-    fold: int,
-    seed: int,
-    checkpoints: Checkpoints,
-    interrupt: Interrupt,
-) -> Trained:
-    loop = params.meta_train.loop
-    generator = torch.Generator().manual_seed(seed)
-    sampler = EpisodeSampler(
-        prepared.history(fold),
-        batch_size=loop.batch_size,
-        query_size=loop.query_size,
-        max_support=loop.max_support,
-        group_U=learner.backbone.group_U,
-        generator=generator,
-    )
-    episodes = prepared.eval_episodes(fold, "validation").to(params.device)
-    return meta_train(
-        learner,
-        sampler,
-        generator,
-        Validation(episodes, params.prepare.shots),
-        loop,
-        what=f"{learner.kind} fold {fold} seed {seed}",
-        checkpoints=checkpoints,
-        interrupt=interrupt,
-        device=params.device,
-    )
 
 
 def _key(params: Params, algorithm: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -27,6 +27,11 @@ from coldstart.training.interrupt import EXIT_CODE, Interrupt
 _LOG = logging.getLogger(__name__)
 
 _ADVICE = "try a smaller inner_rate or outer_rate of the algorithm, or check the data"
+
+
+Watch = Callable[[int, MetaLearner[Any]], None]
+"""Called after every evaluation with the step and the learner at its best theta so far; what it
+raises ends the training."""
 
 
 class Sampler(Protocol):
@@ -80,6 +85,7 @@ def meta_train(
     checkpoints: Checkpoints,
     interrupt: Interrupt,
     device: str = "cpu",
+    watch: Watch | None = None,
 ) -> Trained:
     """Meta-train until the validation loss has not improved for ``patience`` evaluations.
 
@@ -93,18 +99,25 @@ def meta_train(
         checkpoints: where to resume from and to save to.
         interrupt: asks the loop to checkpoint and leave.
         device: where episodes are moved; the learner is there already.
+        watch: follows the training, for instance to give up a hopeless one.
 
     Raises:
         TrainingDiverged: a loss or gradient is not finite; names the step and the tensor.
         SystemExit: 143, after a checkpoint, when an end was requested.
     """
     run = Run(learner, params)
+
+    def evaluate() -> None:
+        run.evaluate(validation, what)
+        if watch is not None:
+            watch(run.step, learner.with_theta(run.best))
+
     saved = checkpoints.load()
     if saved is not None:
         run.restore(*saved, generator)
         _LOG.info("%s: resumed at step %d", what, run.step)
     else:
-        run.evaluate(validation, what)
+        evaluate()
     last = params.max_steps if learner.meta_trained else 0
     for _ in progress(range(run.step, last), what):
         if run.waited >= params.patience:
@@ -115,7 +128,7 @@ def meta_train(
             raise SystemExit(EXIT_CODE)
         run.advance(sampler.sample().to(device), what)
         if run.step % params.eval_every == 0 or run.step == last:
-            run.evaluate(validation, what)
+            evaluate()
         if run.step % params.checkpoint_every == 0:
             checkpoints.save(run.step, *run.snapshot(generator))
     # a stage of several runs that is cut off in a later one finds this one done
