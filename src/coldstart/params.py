@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from coldstart.errors import ParamsError
 
@@ -25,6 +25,19 @@ class Section(BaseModel):
     """A part of ``params.yaml``: frozen, strict about types, and closed to unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def search(low: float, high: float, *, log: bool = False) -> dict[str, JsonValue]:
+    """Let ``coldstart tune`` choose a field between two values, both included.
+
+    For ``json_schema_extra`` of a ``Field``; a field without it is not tuned.
+
+    Args:
+        low: The lowest value.
+        high: The highest.
+        log: Whether a ratio counts rather than a difference; not with a range that holds 0.
+    """
+    return {"tune": {"low": low, "high": high, "log": log}}
 
 
 class DataParams(Section):
@@ -116,19 +129,32 @@ class PrepareParams(Section):
 class MFParams(Section):
     """Backbone ``mf``: alternating ridge regressions, with side information in the priors."""
 
-    factors: int = Field(ge=1, le=256, description="Dimension of the factors.")
+    factors: int = Field(
+        ge=1,
+        le=256,
+        json_schema_extra=search(4, 48, log=True),
+        description="Dimension of the factors.",
+    )
     sweeps: int = Field(ge=1, le=1000, description="Alternations between users and items.")
     user_penalty: float = Field(
-        gt=0, description="Ridge penalty of a user's factors around their prior."
+        gt=0,
+        json_schema_extra=search(2, 50, log=True),
+        description="Ridge penalty of a user's factors around their prior.",
     )
     item_penalty: float = Field(
-        gt=0, description="Ridge penalty of an item's factors around their prior."
+        gt=0,
+        json_schema_extra=search(2, 50, log=True),
+        description="Ridge penalty of an item's factors around their prior.",
     )
     bias_penalty: float = Field(
-        gt=0, description="Ridge penalty of a user's or an item's bias around its prior."
+        gt=0,
+        json_schema_extra=search(1, 20, log=True),
+        description="Ridge penalty of a user's or an item's bias around its prior.",
     )
     side_penalty: float = Field(
-        gt=0, description="Ridge penalty of the maps from side information to prior means."
+        gt=0,
+        json_schema_extra=search(5, 500, log=True),
+        description="Ridge penalty of the maps from side information to prior means.",
     )
     crossfit: int = Field(
         ge=1, le=100, description="Groups of users for cross-fitted item features; 1: none."
@@ -138,17 +164,36 @@ class MFParams(Section):
 class TwoTowerParams(Section):
     """Backbone ``two_tower``: attributes and side information through two small networks."""
 
-    factors: int = Field(ge=1, le=256, description="Dimension of the embeddings.")
-    hidden: int = Field(ge=1, le=1024, description="Width of the hidden layer of each tower.")
+    factors: int = Field(
+        ge=1,
+        le=256,
+        json_schema_extra=search(8, 64, log=True),
+        description="Dimension of the embeddings.",
+    )
+    hidden: int = Field(
+        ge=1,
+        le=1024,
+        json_schema_extra=search(16, 128, log=True),
+        description="Width of the hidden layer of each tower.",
+    )
     epochs: int = Field(
         ge=1,
         le=1000,
         description="Most passes over the historical ratings; stops early on validation users.",
     )
     batch_size: int = Field(ge=1, description="Ratings per step.")
-    learning_rate: float = Field(gt=0, le=1, description="Step size of Adam.")
-    weight_decay: float = Field(ge=0, description="L2 penalty.")
-    dropout: float = Field(ge=0, lt=1, description="Dropout in the towers.")
+    learning_rate: float = Field(
+        gt=0,
+        le=1,
+        json_schema_extra=search(3e-4, 1e-2, log=True),
+        description="Step size of Adam.",
+    )
+    weight_decay: float = Field(
+        ge=0, json_schema_extra=search(1e-6, 1e-2, log=True), description="L2 penalty."
+    )
+    dropout: float = Field(
+        ge=0, lt=1, json_schema_extra=search(0, 0.5), description="Dropout in the towers."
+    )
 
 
 class PretrainParams(Section):
@@ -192,6 +237,26 @@ class MetaTrainParams(Section):
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds: must be distinct")
         return self
+
+
+class TuneParams(Section):
+    """How much is spent on choosing the numbers of one method; the same for every method."""
+
+    trials: int = Field(
+        ge=1, le=10_000, description="Settings tried per method, the present one included."
+    )
+
+
+class Tuned(Section):
+    """How the numbers of one section were chosen; written by ``coldstart tune`` only."""
+
+    trials: int = Field(ge=1, description="Settings that were tried.")
+    folds: tuple[int, ...] = Field(
+        min_length=1, strict=False, description="Folds on whose validation users they were tried."
+    )
+    objective: float = Field(description="Error of the chosen one on them, over all shots.")
+    study: str = Field(description="Digest of the study: inputs, code, every trial's outcome.")
+    values: str = Field(description="Digest of the section as it was chosen.")
 
 
 class EvaluateParams(Section):
@@ -261,6 +326,10 @@ class Params(Section):
     meta_train: MetaTrainParams
     algorithms: dict[str, dict[str, Any]] = Field(
         description="One section per algorithm, checked by its owner."
+    )
+    tune: TuneParams
+    tuned: dict[Literal["pretrain", "baselines", "algorithms"], dict[str, Tuned]] = Field(
+        description="What `coldstart tune` chose, by section; `coldstart params --check` compares."
     )
     evaluate: EvaluateParams
     gate: GateParams

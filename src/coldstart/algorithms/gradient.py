@@ -27,6 +27,7 @@ from coldstart.data.episodes import Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.heads import Head
 from coldstart.models.recommender import Prediction, State
+from coldstart.params import search
 
 _CHUNK = 4_000_000
 """Most hidden units held at once while whole catalogues are scored."""
@@ -39,10 +40,18 @@ _REACH = 2.0
 class InnerParams(NetworkParams):
     """How a user adapts by gradient steps."""
 
-    inner_steps: int = Field(ge=0, le=100, description="Gradient steps on the support.")
-    inner_rate: float = Field(gt=0, le=10, description="Step size on the support.")
+    inner_steps: int = Field(
+        ge=0, le=100, json_schema_extra=search(1, 10), description="Gradient steps on the support."
+    )
+    inner_rate: float = Field(
+        gt=0,
+        le=10,
+        json_schema_extra=search(0.01, 1, log=True),
+        description="Step size on the support.",
+    )
     shrinkage: float = Field(
         ge=0,
+        json_schema_extra=search(0.5, 100, log=True),
         description="Support loss: the sum over K ratings over (K + this); 0: mean.",
     )
 
@@ -50,7 +59,12 @@ class InnerParams(NetworkParams):
 class OuterParams(InnerParams):
     """The same, meta-trained."""
 
-    outer_rate: float = Field(gt=0, le=1, description="Step size of the meta-update.")
+    outer_rate: float = Field(
+        gt=0,
+        le=1,
+        json_schema_extra=search(3e-4, 3e-2, log=True),
+        description="Step size of the meta-update.",
+    )
 
 
 G = TypeVar("G", bound=InnerParams)

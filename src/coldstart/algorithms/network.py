@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor
 
 from coldstart.models.backbone import Backbone
-from coldstart.params import Section
+from coldstart.params import Section, search
 
 Weights = dict[str, Tensor]
 Subset = Literal["head", "decision", "all", "lora", "film"]
@@ -34,7 +34,12 @@ class NetworkParams(Section):
         description="What a user adapts: head (last layer), decision (all layers), all (and the"
         " prior), lora (low-rank updates), film (scales and shifts)."
     )
-    hidden: int = Field(ge=1, le=1024, description="Width of the two hidden layers.")
+    hidden: int = Field(
+        ge=1,
+        le=1024,
+        json_schema_extra=search(16, 128, log=True),
+        description="Width of the two hidden layers.",
+    )
     rank: int = Field(ge=1, le=64, description="Rank of the updates where adapt is lora.")
 
 

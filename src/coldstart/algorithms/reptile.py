@@ -11,18 +11,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from coldstart.algorithms.base import Theta
-from coldstart.algorithms.gradient import GradientLearner, OuterParams
+from coldstart.algorithms.gradient import GradientLearner, InnerParams
 from coldstart.data.episodes import Episodes
+from coldstart.params import search
 
 
-class Reptile(GradientLearner[OuterParams]):
+class ReptileParams(InnerParams):
+    """The same, moved by plain steps, whose natural size is 1."""
+
+    outer_rate: float = Field(
+        gt=0,
+        le=1,
+        json_schema_extra=search(0.05, 1, log=True),
+        description="Eps: how far theta moves towards the adapted weights at the first step.",
+    )
+
+
+class Reptile(GradientLearner[ReptileParams]):
     """Moves theta towards where users' own training leads."""
 
     kind = "reptile"
-    Params = OuterParams
+    Params = ReptileParams
 
     def outer_optimiser(self, values: Iterable[Tensor]) -> torch.optim.Optimizer:
         """Plain steps: with gradient ``theta - mean phi``, a step of eps is Reptile's update."""

@@ -14,18 +14,26 @@ from coldstart.baselines.offsets import fit_offsets, user_offset
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.recommender import Prediction, State
-from coldstart.params import Section
+from coldstart.params import Section, search
 
 
 class BiasParams(Section):
     """Shrinkage."""
 
-    item_damping: float = Field(gt=0, description="Imagined ratings of each item at the mean.")
+    item_damping: float = Field(
+        gt=0,
+        json_schema_extra=search(0.5, 20, log=True),
+        description="Imagined ratings of each item at the mean.",
+    )
     user_damping: float = Field(
-        gt=0, description="Imagined ratings of each user at the offset their attributes predict."
+        gt=0,
+        json_schema_extra=search(1, 20, log=True),
+        description="Imagined ratings of each user at the offset their attributes predict.",
     )
     attribute_penalty: float = Field(
-        gt=0, description="Ridge penalty of the regression of users' offsets on their attributes."
+        gt=0,
+        json_schema_extra=search(5, 500, log=True),
+        description="Ridge penalty of the regression of users' offsets on their attributes.",
     )
 
 

@@ -16,7 +16,7 @@ from coldstart.baselines.offsets import Offsets, fit_offsets, user_offset
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.recommender import Prediction, State
-from coldstart.params import Section
+from coldstart.params import Section, search
 
 CHUNK = 256
 """Rows of the similarity matrix that are dense at a time; bounds memory on large catalogues."""
@@ -25,15 +25,35 @@ CHUNK = 256
 class ItemKNNParams(Section):
     """Neighbourhood and shrinkage."""
 
-    neighbours: int = Field(ge=1, description="Most similar items kept for each item.")
-    shrinkage: float = Field(gt=0, description="Imagined common raters without any correlation.")
-    damping: float = Field(gt=0, description="Imagined similarity to neighbours of residual 0.")
-    item_damping: float = Field(gt=0, description="Imagined ratings of each item at the mean.")
+    neighbours: int = Field(
+        ge=1,
+        json_schema_extra=search(20, 2000, log=True),
+        description="Most similar items kept for each item.",
+    )
+    shrinkage: float = Field(
+        gt=0,
+        json_schema_extra=search(10, 2000, log=True),
+        description="Imagined common raters without any correlation.",
+    )
+    damping: float = Field(
+        gt=0,
+        json_schema_extra=search(0.05, 5, log=True),
+        description="Imagined similarity to neighbours of residual 0.",
+    )
+    item_damping: float = Field(
+        gt=0,
+        json_schema_extra=search(0.5, 20, log=True),
+        description="Imagined ratings of each item at the mean.",
+    )
     user_damping: float = Field(
-        gt=0, description="Imagined ratings of each user at the offset their attributes predict."
+        gt=0,
+        json_schema_extra=search(1, 20, log=True),
+        description="Imagined ratings of each user at the offset their attributes predict.",
     )
     attribute_penalty: float = Field(
-        gt=0, description="Ridge penalty of the regression of users' offsets on their attributes."
+        gt=0,
+        json_schema_extra=search(5, 500, log=True),
+        description="Ridge penalty of the regression of users' offsets on their attributes.",
     )
 
 

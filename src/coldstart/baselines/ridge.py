@@ -13,14 +13,22 @@ from coldstart.baselines.base import Baseline
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.recommender import Prediction, State
-from coldstart.params import Section
+from coldstart.params import Section, search
 
 
 class RidgeParams(Section):
     """Shrinkage around the prior mean that the user's attributes give."""
 
-    bias_penalty: float = Field(gt=0, description="Penalty of the weight of the constant feature.")
-    factor_penalty: float = Field(gt=0, description="Penalty of the weights of the other features.")
+    bias_penalty: float = Field(
+        gt=0,
+        json_schema_extra=search(1, 20, log=True),
+        description="Penalty of the weight of the constant feature.",
+    )
+    factor_penalty: float = Field(
+        gt=0,
+        json_schema_extra=search(1, 50, log=True),
+        description="Penalty of the weights of the other features.",
+    )
 
 
 @dataclass(frozen=True)
