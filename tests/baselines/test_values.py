@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from coldstart.baselines.base import Empty
-from coldstart.baselines.bias import Bias, BiasParams
+from coldstart.baselines.bias import Bias
 from coldstart.baselines.constant import Constant
 from coldstart.baselines.item_mean import ItemMean, variance_components
 from coldstart.baselines.itemknn import ItemKNN, ItemKNNParams
-from coldstart.baselines.offsets import Offsets, fit_offsets
+from coldstart.baselines.offsets import BiasParams, Offsets, fit_offsets
 from coldstart.baselines.popularity import SPAN, Popularity
 from coldstart.baselines.random import Random
 from coldstart.baselines.ridge import Ridge, RidgeParams
@@ -142,7 +142,9 @@ def test_random_is_uniform_on_the_scale_and_differs_between_users_items_and_seed
 
 def test_offsets_are_damped_means_of_what_the_other_side_leaves() -> None:
     history = _history([*ROWS, (2, 2, 4.0), (2, 3, 5.0)])
-    fitted = fit_offsets(history, item_damping=2.0, user_damping=3.0, attribute_penalty=1.0)
+    fitted = fit_offsets(
+        history, BiasParams(item_damping=2.0, user_damping=3.0, attribute_penalty=1.0)
+    )
     mean = float(history.targets_R.mean())
     of_two = [0, 1, 2]  # users who rated item 2, with targets 2, 1 and 4
     left = 7.0 - 3 * mean - float(fitted.user_U[of_two].sum())
@@ -201,7 +203,7 @@ def test_ridge_noise_maximises_the_validation_likelihood() -> None:
 
     def log_likelihood(noise: float) -> float:
         scaled = Ridge(
-            model.features_ND, model.offset_N, model.prior_FD, model.penalty_D, noise=noise
+            model.item_N, model.features_ND, model.prior_FD, model.penalty_D, noise=noise
         )
         total = 0.0
         for k in (0, 1, 2):

@@ -7,7 +7,7 @@ F user features, D backbone features, K neighbours.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
@@ -61,3 +61,15 @@ class Baseline(Recommender):
     def from_bundle(cls, bundle: Bundle) -> Self:
         """The inverse of :meth:`to_bundle`."""
         return cls(**bundle.config, **bundle.tensors)
+
+
+@dataclass(frozen=True)
+class ItemTable(Baseline):
+    """A baseline whose scores start from a number per item."""
+
+    item_N: Tensor  # what a user of whom nothing is known gives an item, target units
+
+    @property
+    def n_items(self) -> int:  # type: ignore[override]
+        """Length of the catalogue."""
+        return len(self.item_N)

@@ -7,21 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from coldstart.baselines.base import Baseline
+from coldstart.baselines.base import ItemTable
 from coldstart.data.episodes import Support
 from coldstart.models.recommender import Prediction, State
 
 
 @dataclass(frozen=True)
-class ItemScores(Baseline):
+class ItemScores(ItemTable):
     """Not personal: adapting remembers only how many users there are."""
-
-    score_N: Tensor  # target units
-
-    @property
-    def n_items(self) -> int:  # type: ignore[override]
-        """Length of the catalogue."""
-        return len(self.score_N)
 
     def adapt(self, support: Support) -> State:
         """Nothing is learnt from the support."""
@@ -29,8 +22,8 @@ class ItemScores(Baseline):
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """The items' scores."""
-        return Prediction(self.score_N[items_BQ])
+        return Prediction(self.item_N[items_BQ])
 
     def score_catalogue(self, state: State) -> Prediction:
         """The same row for every user."""
-        return Prediction(self.score_N.expand(len(state["nothing_B0"]), -1))
+        return Prediction(self.item_N.expand(len(state["nothing_B0"]), -1))

@@ -8,11 +8,15 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 from pydantic import Field
-from scipy import sparse
 from torch import Tensor
 
-from coldstart.baselines.base import Baseline
-from coldstart.baselines.offsets import Offsets, fit_offsets, user_offset
+from coldstart.baselines.offsets import (
+    BiasParams,
+    OffsetModel,
+    Offsets,
+    fit_offsets,
+    residual_matrices,
+)
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.recommender import Prediction, State
@@ -22,8 +26,8 @@ CHUNK = 256
 """Rows of the similarity matrix that are dense at a time; bounds memory on large catalogues."""
 
 
-class ItemKNNParams(Section):
-    """Neighbourhood and shrinkage."""
+class ItemKNNParams(BiasParams):
+    """Neighbourhood and shrinkage, over the parameters of ``bias``."""
 
     neighbours: int = Field(
         ge=1,
@@ -40,25 +44,10 @@ class ItemKNNParams(Section):
         json_schema_extra=search(0.05, 5, log=True),
         description="Imagined similarity to neighbours of residual 0.",
     )
-    item_damping: float = Field(
-        gt=0,
-        json_schema_extra=search(0.5, 20, log=True),
-        description="Imagined ratings of each item at the mean.",
-    )
-    user_damping: float = Field(
-        gt=0,
-        json_schema_extra=search(1, 20, log=True),
-        description="Imagined ratings of each user at the offset their attributes predict.",
-    )
-    attribute_penalty: float = Field(
-        gt=0,
-        json_schema_extra=search(5, 500, log=True),
-        description="Ridge penalty of the regression of users' offsets on their attributes.",
-    )
 
 
 @dataclass(frozen=True)
-class ItemKNN(Baseline):
+class ItemKNN(OffsetModel):
     """``item_i + user_u + sum_j s_ij r_uj / (damping + sum_j |s_ij|)`` over rated neighbours ``j``.
 
     Offsets are those of the baseline ``bias``, and without any rating it is that baseline. ``r`` is
@@ -71,17 +60,9 @@ class ItemKNN(Baseline):
 
     kind: ClassVar[str] = "itemknn"
     Params: ClassVar[type[Section]] = ItemKNNParams
-    item_N: Tensor
-    attribute_F: Tensor
     neighbours_NK: Tensor  # int32, ascending
     similarity_NK: Tensor  # 0 where an item has fewer neighbours
     damping: float
-    user_damping: float
-
-    @property
-    def n_items(self) -> int:  # type: ignore[override]
-        """Length of the catalogue."""
-        return len(self.item_N)
 
     @classmethod
     def fit(
@@ -93,9 +74,7 @@ class ItemKNN(Baseline):
         seed: int,
     ) -> Self:
         """Offsets first, then the correlation of what they leave."""
-        offsets = fit_offsets(
-            history, params.item_damping, params.user_damping, params.attribute_penalty
-        )
+        offsets = fit_offsets(history, params)
         neighbours_NK, similarity_NK = most_similar(
             history, offsets, params.shrinkage, params.neighbours
         )
@@ -110,13 +89,11 @@ class ItemKNN(Baseline):
 
     def adapt(self, support: Support) -> State:
         """The user's offset, and the support as residuals."""
-        prior_B = support.users_BF @ self.attribute_F
-        offset_B = user_offset(support, self.item_N, prior_B, self.user_damping).float()
-        rest_BS = support.targets_BS - self.item_N[support.items_BS] - offset_B[:, None]
+        offset_B, rest_BS = self.residuals(support)
         return {
             "offset_B": offset_B,
             "items_BS": support.items_BS,
-            "rest_BS": rest_BS * support.mask_BS,
+            "rest_BS": rest_BS,
             "mask_BS": support.mask_BS,
         }
 
@@ -148,15 +125,10 @@ def most_similar(
     history: History, offsets: Offsets, shrinkage: float, neighbours: int
 ) -> tuple[Tensor, Tensor]:
     """The ``K`` items with the largest absolute similarity to each item, and the similarities."""
-    users, items = history.users_R.numpy(), history.items_R.numpy()
-    shape = (history.n_users, history.n_items)
-    fitted_R = offsets.item_N[history.items_R] + offsets.user_U[history.users_R]
-    rest_R = (history.targets_R - fitted_R).numpy()
-    rest = sparse.csc_array((rest_R, (users, items)), shape=shape)
-    seen = sparse.csc_array((np.ones_like(rest_R), (users, items)), shape=shape)
+    rest, seen = residual_matrices(history, offsets)
     rest_rows, seen_rows = rest.tocsr(), seen.tocsr()
-    square_N = torch.from_numpy(np.bincount(items, rest_R**2, history.n_items))
-    count_N = torch.from_numpy(np.bincount(items, minlength=history.n_items))
+    square_N = torch.from_numpy(rest.power(2).sum(axis=0, dtype=np.float64))
+    count_N = torch.bincount(history.items_R, minlength=history.n_items)
     deviation_N = (square_N / count_N.clamp(min=1)).sqrt().clamp(min=1e-6).float()
     index, value = [], []
     for start in range(0, history.n_items, CHUNK):
