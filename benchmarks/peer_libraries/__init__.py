@@ -1,0 +1,1 @@
+"""Other projects' recommenders, fitted on our splits and wrapped for our evaluator."""

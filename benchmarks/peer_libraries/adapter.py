@@ -1,0 +1,113 @@
+"""A model of another library as one of our recommenders: new users in, a score per item out.
+
+Shapes: B users, S support, Q query, N items with the unknown one (row 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from coldstart.data.episodes import History, Support
+from coldstart.data.prepared import Prepared
+from coldstart.models.bundle import Bundle
+from coldstart.models.recommender import Prediction, Recommender, State
+
+Setting = dict[str, Any]
+Floats = NDArray[np.float32]
+Scorer = Callable[[Support], Floats]
+"""Scores ``[B, N]`` of new users; NaN where the library has none."""
+SEED = 0
+
+
+class Peer(NamedTuple):
+    """A method of another library, and the settings among which validation users choose."""
+
+    package: str  # as on PyPI
+    rating: bool  # whether its scores are rating points; else it only ranks
+    fit: Callable[[Prepared, int, Setting], Scorer]  # of a fold
+    grid: tuple[Setting, ...]
+
+
+def known_ratings(support: Support) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+    """Items and targets of each user in turn, without padding and the unknown item."""
+    for items_S, targets_S, mask_S in zip(*support[:3], strict=True):
+        kept_S = mask_S & (items_S > 0)
+        yield items_S[kept_S].numpy(), targets_S[kept_S].numpy()
+
+
+def item_means(history: History, damping: float = 5.0) -> Floats:
+    """What a library that cannot score an item or user falls back to: damped mean ratings."""
+    targets_R = history.targets_R.double()
+    count_N = torch.bincount(history.items_R, minlength=history.n_items)
+    sum_N = torch.bincount(history.items_R, targets_R, minlength=history.n_items)
+    means: Floats = ((sum_N + damping * targets_R.mean()) / (count_N + damping)).float().numpy()
+    return means
+
+
+def popularity(history: History) -> Floats:
+    """The same for a library that ranks: number of ratings."""
+    counts: Floats = torch.bincount(history.items_R, minlength=history.n_items).float().numpy()
+    return counts
+
+
+def complete(scores_BN: Floats, fallback_N: Floats, *, rating: bool) -> Floats:
+    """Fill in what the library did not score.
+
+    A rating that is missing becomes the fallback's. Scores of a ranker have a scale of their own:
+    what it left out comes last, and a user of whom it scored nothing is ranked by the fallback.
+    """
+    missing_BN = ~np.isfinite(scores_BN)
+    if rating:
+        return np.where(missing_BN, fallback_N, scores_BN)
+    lowest_B1 = np.min(scores_BN, axis=1, where=~missing_BN, initial=np.inf)[:, None]
+    ranked_B1 = np.isfinite(lowest_B1)
+    last_B1 = np.where(ranked_B1, lowest_B1, 0.0) - 1
+    return np.where(missing_BN, np.where(ranked_B1, last_B1, fallback_N), scores_BN)
+
+
+@dataclass(frozen=True)
+class PeerRecommender(Recommender):
+    """Adapting asks the library once for all scores; the state is what it answered."""
+
+    kind: ClassVar[str] = "peer"
+    scorer: Scorer
+    fallback_N: Floats
+    rating: bool
+
+    @property
+    def n_items(self) -> int:  # type: ignore[override]
+        """Length of the catalogue."""
+        return len(self.fallback_N)
+
+    def adapt(self, support: Support) -> State:
+        """All scores of each user."""
+        scores_BN = complete(self.scorer(support), self.fallback_N, rating=self.rating)
+        return {"score_BN": torch.from_numpy(scores_BN.astype(np.float32))}
+
+    def score(self, state: State, items_BQ: Tensor) -> Prediction:
+        """Look up."""
+        return Prediction(state["score_BN"].gather(1, items_BQ))
+
+    def score_catalogue(self, state: State) -> Prediction:
+        """All of them."""
+        return Prediction(state["score_BN"])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Refused: a peer is compared in the process that fitted it."""
+        raise NotImplementedError("a peer has no bundle")
+
+    def config(self) -> dict[str, Any]:
+        """Refused, as :meth:`tensors`."""
+        raise NotImplementedError("a peer has no bundle")
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle) -> Self:
+        """Refused, as :meth:`tensors`."""
+        raise NotImplementedError("a peer has no bundle")
