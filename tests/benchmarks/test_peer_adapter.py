@@ -7,6 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
+from coldstart.data.episodes import History, Support
+from coldstart.data.prepared import Prepared
+from coldstart.evaluation.protocol import evaluate, evaluation_set
+from coldstart.params import DataParams, PrepareParams, load_params
 from peer_libraries.adapter import (
     PeerRecommender,
     complete,
@@ -14,11 +19,6 @@ from peer_libraries.adapter import (
     known_ratings,
     popularity,
 )
-
-from coldstart.data.episodes import History, Support
-from coldstart.data.prepared import Prepared
-from coldstart.evaluation.protocol import evaluate, evaluation_set
-from coldstart.params import DataParams, PrepareParams, load_params
 
 NAN = np.nan
 
