@@ -175,6 +175,16 @@ def test_without_side_information_it_works_too(
     assert _mean(model, support, episodes.items_BQ).isfinite().all()
 
 
+def test_users_who_agree_on_everything_are_no_error(
+    baseline: Baseline, fit_on: FIT, params: Params, episodes: Episodes
+) -> None:
+    history, backbone, validation = fit_on
+    flat = history._replace(targets_R=torch.full_like(history.targets_R, 3.0))
+    same = validation._replace(targets_BQ=torch.full_like(validation.targets_BQ, 3.0))
+    model = _fit(baseline.kind, (flat, backbone, same), params)
+    assert _mean(model, episodes.support, episodes.items_BQ).isfinite().all()
+
+
 @pytest.mark.parametrize(
     ("name", "section", "message"),
     [

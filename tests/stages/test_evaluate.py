@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from coldstart import layout
 from coldstart.algorithms import ALGORITHMS
+from coldstart.baselines import BASELINES
 from coldstart.cli import app
 from coldstart.data.prepared import Prepared
 from coldstart.errors import ArtefactError, EvaluationError, ParamsError
@@ -28,7 +29,7 @@ from coldstart.stages import pretrain
 from coldstart.stages.evaluate import run
 
 ROOT = Path(__file__).parents[2]
-NAMES = ["random", "constant", "popularity", "item_mean", "bias", "itemknn", "ridge", "bayes_head"]
+NAMES = [*BASELINES, "bayes_head"]
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +210,7 @@ def test_a_method_that_predicts_no_number_is_named(
     def broken(folder: Path) -> Any:
         method = load_method(folder)
         if "item_mean" in folder.parts:
-            method.score_N.fill_(float("nan"))  # type: ignore[attr-defined]
+            method.item_N.fill_(float("nan"))  # type: ignore[attr-defined]
         return method
 
     monkeypatch.setattr(experiment, "load_method", broken)

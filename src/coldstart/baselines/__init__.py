@@ -5,6 +5,8 @@ from __future__ import annotations
 from coldstart.baselines.base import Baseline
 from coldstart.baselines.bias import Bias
 from coldstart.baselines.constant import Constant
+from coldstart.baselines.ease import Ease
+from coldstart.baselines.gp import GP
 from coldstart.baselines.item_mean import ItemMean
 from coldstart.baselines.itemknn import ItemKNN
 from coldstart.baselines.popularity import Popularity
@@ -21,6 +23,8 @@ BASELINES: dict[str, type[Baseline]] = {
     "bias": Bias,
     "itemknn": ItemKNN,
     "ridge": Ridge,
+    "ease": Ease,
+    "gp": GP,
 }
 """By the name of their section in ``params.yaml``."""
 
