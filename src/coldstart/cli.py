@@ -190,6 +190,25 @@ def compare(
     Console().print(comparison_table(rows))
 
 
+@app.command(rich_help_panel=RESULTS)
+def tune(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Baselines, algorithms, or 'backbone'.")
+    ],
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Settings per method; default: tune.trials.")
+    ] = None,
+    folds: Annotated[
+        str | None, typer.Option(help="Folds, for instance 0,1,2; default: prepare.folds.")
+    ] = None,
+) -> None:
+    """Choose the numbers of methods on validation users; resumes, and writes params.yaml."""
+    _cap_threads()
+    from coldstart.tuning.run import parse_folds, tune
+
+    tune(names, trials, parse_folds(folds))
+
+
 @app.command(rich_help_panel=DATA)
 def fetch(
     update: Annotated[
@@ -272,8 +291,15 @@ def params(
         Console().print(explanation())
         return
     text = resolved(effort, _override(set_))
-    check_all(text)
-    if not check:
+    checked = check_all(text)
+    if check:
+        import yaml
+
+        from coldstart.tuning.record import warnings
+
+        for line in warnings(checked, yaml.safe_load(text)):
+            typer.echo(f"warning: {line}", err=True)
+    else:
         typer.echo(text, nl=False)
 
 

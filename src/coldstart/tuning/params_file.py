@@ -1,0 +1,82 @@
+"""Change values in the text of ``params.yaml`` and nothing else: comments and layout stay."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.nodes import MappingNode, Node
+
+from coldstart.errors import ParamsError
+
+
+def with_values(text: str, path: Sequence[str], values: Mapping[str, Any]) -> str:
+    """``text`` with other scalars in the mapping at ``path``.
+
+    Raises:
+        ParamsError: a key is not there as it stands, for instance because it comes from an alias.
+    """
+    section = yaml.compose(text, Loader=yaml.SafeLoader)
+    for depth, key in enumerate(path):
+        section = _child(section, key, path[:depth])[1]
+    spans = []
+    for name, value in values.items():
+        node = _child(section, name, path)[1]
+        spans.append((node.start_mark.index, _end(node), _scalar(value)))
+    for start, end, new in sorted(spans, reverse=True):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+def with_section(text: str, key: str, content: Mapping[str, Any]) -> str:
+    """``text`` with other content under the top-level ``key``; its innermost mappings on one line.
+
+    Raises:
+        ParamsError: the key is missing.
+    """
+    name, value = _child(yaml.compose(text, Loader=yaml.SafeLoader), key, ())
+    dumped = yaml.safe_dump(
+        {key: content}, default_flow_style=None, sort_keys=False, width=10_000
+    ).rstrip("\n")
+    return text[: name.start_mark.index] + dumped + text[_end(value) :]
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file at once: whoever reads it sees the old text or the new."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    shutil.copymode(path, temporary)
+    temporary.replace(path)
+
+
+def read(path: Path) -> str:
+    """The text as it is, line ends included."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return file.read()
+
+
+def _child(node: Node | None, key: str, path: Sequence[str]) -> tuple[Node, Node]:
+    if isinstance(node, MappingNode):
+        for name, value in node.value:
+            if name.value == key:
+                return name, value
+    where = ".".join([*path, key])
+    raise ParamsError(f"params.yaml: {where}: not found in the text, so it cannot be changed there")
+
+
+def _end(node: Node) -> int:
+    """Where a node's text ends; a block mapping's own mark lies behind the comments after it."""
+    if isinstance(node, MappingNode) and not node.flow_style and node.value:
+        return _end(node.value[-1][1])
+    return int(node.end_mark.index)
+
+
+def _scalar(value: Any) -> str:
+    return str(yaml.safe_dump(value)).split("\n", 1)[0]
