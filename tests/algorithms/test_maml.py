@@ -107,7 +107,8 @@ def test_sgd_on_a_quadratic_is_its_closed_form() -> None:
 
 def test_a_layers_rate_is_divided_by_its_fan_in() -> None:
     weights = {"w_BIO": torch.zeros(2, 4, 3), "b_B1O": torch.zeros(2, 1, 3)}
-    end = FanInSGD(0.1)(weights, {name: torch.ones_like(w) for name, w in weights.items()})
+    ones = {name: torch.ones_like(w) for name, w in weights.items()}
+    end = FanInSGD(0.1)(weights, ones, torch.zeros(2))
     torch.testing.assert_close(end["w_BIO"], torch.full((2, 4, 3), -0.025))
     torch.testing.assert_close(end["b_B1O"], torch.full((2, 1, 3), -0.1))
 

@@ -20,7 +20,7 @@ def test_update_is_the_closed_form_on_a_quadratic(
     """With a linear model and SGD, phi is known: w - (I - (I - a H)^k)(w - w*)."""
     learner = make("reptile", dtype=torch.float64, adapt="head", noise=0.0, shrinkage=0.0)
     assert isinstance(learner, Reptile)
-    monkeypatch.setattr(learner, "rule", lambda: SGD(0.05))
+    monkeypatch.setattr(learner, "rule", lambda *_: SGD(0.05))
     episodes = make_episodes(dtype=torch.float64)
     loss, change = learner.meta_gradient(learner.theta, episodes)
 

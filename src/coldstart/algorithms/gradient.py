@@ -6,6 +6,7 @@ Legend: B users, S support, Q query, N items, D features, F user features.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 from typing import TypeVar
 
@@ -81,29 +82,41 @@ class GradientLearner(MetaLearner[G]):
         """The network of :mod:`~coldstart.algorithms.network`, which starts as the backbone."""
         return initial_weights(backbone, params, seed)
 
-    def rule(self) -> Rule:
+    def rule(self, theta: Theta, support: Support) -> Rule:
         """The inner update; a new one for every loop."""
+        del theta, support
         return FanInSGD(self.params.inner_rate)
 
     def adapt_with(self, theta: Theta, support: Support, *, training: bool) -> State:
         """Each user's own copy of the adapted weights, and the user's attributes."""
+        adapted = descend(
+            self.inner_loss(theta, support),
+            self.start(theta, support),
+            self.params.inner_steps,
+            self.rule(theta, support),
+            second_order=training and self.second_order,
+        )
+        if not training:
+            adapted = {name: value.detach() for name, value in adapted.items()}
+        return adapted | {"users_B1F": support.users_BF.unsqueeze(1)}
+
+    def start(self, theta: Theta, support: Support) -> Weights:
+        """The weights that users adapt, as all of them start: ``[B, ...]`` each."""
+        return {n: theta[n].expand(support.n_users, *theta[n].shape) for n in self._adapted}
+
+    def inner_loss(self, theta: Theta, support: Support) -> Callable[[Weights], Tensor]:
+        """What the inner steps descend, here the shrunk loss on the support: ``[B]`` of weights."""
         users_B1F = support.users_BF.unsqueeze(1)
         items = self._items(support.items_BS, support.crossfit_B)
         weight_B = 1.0 / (support.mask_BS.sum(-1) + self.params.shrinkage).clamp(min=1.0)
         shared = {name: value for name, value in theta.items() if name not in self._adapted}
 
-        def support_loss(weights: Weights) -> Tensor:
+        def loss(weights: Weights) -> Tensor:
             score_BS = self._score(shared | weights, items, users_B1F)
             loss_BS = self.head.loss(score_BS, support.targets_BS)
             return loss_BS.masked_fill(~support.mask_BS, 0.0).sum(-1) * weight_B
 
-        start = {n: theta[n].expand(support.n_users, *theta[n].shape) for n in self._adapted}
-        through = training and self.second_order
-        steps = self.params.inner_steps
-        adapted = descend(support_loss, start, steps, self.rule(), second_order=through)
-        if not training:
-            adapted = {name: value.detach() for name, value in adapted.items()}
-        return adapted | {"users_B1F": users_B1F}
+        return loss
 
     def score_with(
         self, theta: Theta, state: State, items_BQ: Tensor, crossfit_B: Tensor

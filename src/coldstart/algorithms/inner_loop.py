@@ -20,9 +20,14 @@ Weights = dict[str, Tensor]
 class Rule(Protocol):
     """Turns gradients into the next weights; may keep state over the steps of one loop."""
 
-    def __call__(self, weights: Weights, gradients: Weights) -> Weights:
-        """One step for all users."""
+    def __call__(self, weights: Weights, gradients: Weights, loss_B: Tensor) -> Weights:
+        """One step for all users, whose losses at ``weights`` are ``loss_B``."""
         ...
+
+
+def fan_in(weight: Tensor) -> int:
+    """Inputs of a layer, the second last dimension of its weights; 1 for a bias, kept as a row."""
+    return max(1, weight.shape[-2])
 
 
 class SGD:
@@ -31,23 +36,23 @@ class SGD:
     def __init__(self, rate: float) -> None:
         self.rate = rate
 
-    def __call__(self, weights: Weights, gradients: Weights) -> Weights:
+    def __call__(self, weights: Weights, gradients: Weights, loss_B: Tensor) -> Weights:
         """One step for all users."""
         return {name: torch.sub(w, gradients[name], alpha=self.rate) for name, w in weights.items()}
 
 
 class FanInSGD(SGD):
-    """SGD whose rate is divided by the fan-in of a layer, the second last dimension of its weights.
+    """SGD whose rate is divided by the fan-in of a layer.
 
     With inputs and hidden units of unit size the loss then curves as much along one layer as along
     another, however wide they are (the parameterisation of Jacot et al. 2018): one rate is stable
-    for all. The fan-in of a bias, kept as a row, is 1.
+    for all.
     """
 
-    def __call__(self, weights: Weights, gradients: Weights) -> Weights:
+    def __call__(self, weights: Weights, gradients: Weights, loss_B: Tensor) -> Weights:
         """One step for all users."""
         return {
-            name: torch.sub(w, gradients[name], alpha=self.rate / max(1, w.shape[-2]))
+            name: torch.sub(w, gradients[name], alpha=self.rate / fan_in(w))
             for name, w in weights.items()
         }
 
@@ -80,9 +85,13 @@ def descend(
             else:
                 at = {name: w.detach().requires_grad_() for name, w in weights.items()}
             # users are independent: the gradient of the sum holds each user's own gradient
-            total = loss_of(at).sum()
+            loss_B = loss_of(at)
             gradients = torch.autograd.grad(
-                total, [at[n] for n in names], create_graph=second_order, materialize_grads=True
+                loss_B.sum(),
+                [at[n] for n in names],
+                create_graph=second_order,
+                materialize_grads=True,
             )
-            weights = rule(weights, dict(zip(names, gradients, strict=True)))
+            loss_B = loss_B if second_order else loss_B.detach()
+            weights = rule(weights, dict(zip(names, gradients, strict=True)), loss_B)
     return weights
