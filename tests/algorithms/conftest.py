@@ -118,6 +118,30 @@ def make() -> Make:
     return build
 
 
+def along_a_direction(
+    learner: MetaLearner[Any], episodes: Episodes, seed: int, *, training: bool = False
+) -> tuple[float, float]:
+    """The meta-gradient along a random direction, and the central difference."""
+    generator = torch.Generator().manual_seed(seed)
+    _, gradients = learner.meta_gradient(learner.theta, episodes)
+    step = {
+        name: torch.randn(value.shape, generator=generator, dtype=value.dtype)
+        for name, value in learner.theta.items()
+    }
+    analytic = sum(float((gradients[name] * step[name]).sum()) for name in step)
+    size = 1e-7  # small: a ReLU that switches between the two points would spoil the difference
+    losses = []
+    for sign in (1, -1):
+        theta = {name: value + sign * size * step[name] for name, value in learner.theta.items()}
+        losses.append(float(learner.query_loss(theta, episodes, training=training).mean()))
+    return analytic, (losses[0] - losses[1]) / (2 * size)
+
+
+@pytest.fixture(scope="session")
+def directional() -> Callable[..., tuple[float, float]]:
+    return along_a_direction
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()

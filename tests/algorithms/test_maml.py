@@ -13,30 +13,18 @@ from coldstart.algorithms.network import subset
 from coldstart.data.episodes import Episodes
 
 Make = Callable[..., MetaLearner[Any]]
+Directional = Callable[..., tuple[float, float]]
 SUBSETS = ["head", "decision", "all", "lora", "film"]
-
-
-def _directional(learner: MetaLearner[Any], episodes: Episodes, seed: int) -> tuple[float, float]:
-    """The meta-gradient along a random direction, and the central difference."""
-    generator = torch.Generator().manual_seed(seed)
-    _, gradients = learner.meta_gradient(learner.theta, episodes)
-    step = {
-        name: torch.randn(value.shape, generator=generator, dtype=value.dtype)
-        for name, value in learner.theta.items()
-    }
-    analytic = sum(float((gradients[name] * step[name]).sum()) for name in step)
-    size = 1e-7  # small: a ReLU that switches between the two points would spoil the difference
-    losses = []
-    for sign in (1, -1):
-        theta = {name: value + sign * size * step[name] for name, value in learner.theta.items()}
-        losses.append(float(learner.query_loss(theta, episodes, training=False).mean()))
-    return analytic, (losses[0] - losses[1]) / (2 * size)
 
 
 @pytest.mark.parametrize("adapt", SUBSETS)
 @pytest.mark.parametrize("head", ["rating", "click"])
 def test_second_order_gradient_equals_finite_differences(
-    make: Make, make_episodes: Callable[..., Episodes], adapt: str, head: str
+    make: Make,
+    make_episodes: Callable[..., Episodes],
+    directional: Directional,
+    adapt: str,
+    head: str,
 ) -> None:
     learner = make("maml", dtype=torch.float64, adapt=adapt, hidden=8, inner_steps=3, head=head)
     episodes = make_episodes(dtype=torch.float64)
@@ -47,7 +35,7 @@ def test_second_order_gradient_equals_finite_differences(
             targets_BQ=(episodes.targets_BQ >= 4).double(),
         )
     for seed in range(3):
-        analytic, numeric = _directional(learner, episodes, seed)
+        analytic, numeric = directional(learner, episodes, seed)
         assert analytic == pytest.approx(numeric, rel=1e-5, abs=1e-6)
 
 

@@ -8,7 +8,8 @@ import torch
 
 from coldstart.algorithms.base import MetaLearner
 from coldstart.algorithms.inner_loop import SGD
-from coldstart.algorithms.reptile import Reptile, join
+from coldstart.algorithms.interpolation import join
+from coldstart.algorithms.reptile import Reptile
 from coldstart.data.episodes import Episodes
 
 Make = Callable[..., MetaLearner[Any]]

@@ -8,7 +8,9 @@ from typing import Any
 from coldstart.algorithms.base import MetaLearner
 from coldstart.algorithms.bayes_head import BayesHead
 from coldstart.algorithms.finetune import FineTune
+from coldstart.algorithms.imaml import IMAML
 from coldstart.algorithms.maml import FOMAML, MAML
+from coldstart.algorithms.metaprox import MetaProx
 from coldstart.algorithms.reptile import Reptile
 from coldstart.errors import ParamsError
 from coldstart.params import Params, Section, parse_section
@@ -17,6 +19,8 @@ ALGORITHMS: dict[str, type[MetaLearner[Any]]] = {
     "maml": MAML,
     "fomaml": FOMAML,
     "reptile": Reptile,
+    "metaprox": MetaProx,
+    "imaml": IMAML,
     "bayes_head": BayesHead,
     "finetune": FineTune,
 }

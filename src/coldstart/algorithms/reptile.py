@@ -8,61 +8,11 @@ as there. Adam, which the paper takes, steps as far after one rating as after tw
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import torch
-from pydantic import Field
-from torch import Tensor
-
-from coldstart.algorithms.base import Theta
-from coldstart.algorithms.gradient import GradientLearner, InnerParams
-from coldstart.data.episodes import Episodes
-from coldstart.params import search
+from coldstart.algorithms.interpolation import Interpolation, InterpolationParams
 
 
-class ReptileParams(InnerParams):
-    """The same, moved by plain steps, whose natural size is 1."""
-
-    outer_rate: float = Field(
-        gt=0,
-        le=1,
-        json_schema_extra=search(0.05, 1, log=True),
-        description="Eps: how far theta moves towards the adapted weights at the first step.",
-    )
-
-
-class Reptile(GradientLearner[ReptileParams]):
-    """Moves theta towards where users' own training leads."""
+class Reptile(Interpolation[InterpolationParams]):
+    """Moves theta towards where a few plain steps lead."""
 
     kind = "reptile"
-    Params = ReptileParams
-
-    def outer_optimiser(self, values: Iterable[Tensor]) -> torch.optim.Optimizer:
-        """Plain steps: with gradient ``theta - mean phi``, a step of eps is Reptile's update."""
-        return torch.optim.SGD(values, lr=self.outer_rate(1, 1))
-
-    def outer_rate(self, step: int, max_steps: int) -> float:
-        """Eps, linearly from ``outer_rate`` at the first step to 0 after the last."""
-        return self.params.outer_rate * (1 - (step - 1) / max_steps)
-
-    def meta_gradient(self, theta: Theta, episodes: Episodes) -> tuple[Tensor, Theta]:
-        """The joint loss after adapting, and ``theta - mean phi`` (zero where nothing adapts)."""
-        everything = join(episodes)
-        state = self.adapt_with(theta, everything.support, training=False)
-        loss = self.query_loss(theta, episodes, training=False).mean()
-        change = {
-            name: value - state[name].mean(0) if name in state else torch.zeros_like(value)
-            for name, value in theta.items()
-        }
-        return loss, change
-
-
-def join(episodes: Episodes) -> Episodes:
-    """The same tasks with the query appended to the support."""
-    support = episodes.support
-    joined = support._replace(
-        items_BS=torch.cat([support.items_BS, episodes.items_BQ], 1),
-        targets_BS=torch.cat([support.targets_BS, episodes.targets_BQ], 1),
-        mask_BS=torch.cat([support.mask_BS, episodes.mask_BQ], 1),
-    )
-    return episodes._replace(support=joined)
+    Params = InterpolationParams
