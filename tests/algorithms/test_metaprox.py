@@ -66,12 +66,13 @@ def test_update_is_the_gradient_of_the_inner_minimum(
         return float(learner.inner_loss(theta, support)(phi).mean())
 
     generator = torch.Generator().manual_seed(0)
-    for name in names:
-        value = learner.theta[name]
-        step = torch.randn(value.shape, generator=generator, dtype=torch.float64)
-        ends = [minimum(learner.theta | {name: value + size * step}) for size in (1e-7, -1e-7)]
-        analytic = 8.0 * value.shape[-2] * float((change[name] * step).sum())
-        assert analytic == pytest.approx((ends[0] - ends[1]) / 2e-7, rel=1e-5, abs=1e-6)
+    step = {n: torch.randn(learner.theta[n].shape, generator=generator).double() for n in names}
+    ends = []
+    for size in (1e-7, -1e-7):
+        moved = {name: learner.theta[name] + size * step[name] for name in names}
+        ends.append(minimum(learner.theta | moved))
+    analytic = sum(8.0 * step[n].shape[-2] * float((change[n] * step[n]).sum()) for n in names)
+    assert analytic == pytest.approx((ends[0] - ends[1]) / 2e-7, rel=1e-5, abs=1e-6)
 
 
 def test_closer_with_more_proximity(make: Make, episodes: Episodes) -> None:
