@@ -10,6 +10,7 @@ from coldstart.algorithms.bayes_head import BayesHead
 from coldstart.algorithms.finetune import FineTune
 from coldstart.algorithms.imaml import IMAML
 from coldstart.algorithms.maml import FOMAML, MAML
+from coldstart.algorithms.meta_lstm import MetaLSTM
 from coldstart.algorithms.metaprox import MetaProx
 from coldstart.algorithms.reptile import Reptile
 from coldstart.errors import ParamsError
@@ -19,6 +20,7 @@ ALGORITHMS: dict[str, type[MetaLearner[Any]]] = {
     "maml": MAML,
     "fomaml": FOMAML,
     "reptile": Reptile,
+    "meta_lstm": MetaLSTM,
     "metaprox": MetaProx,
     "imaml": IMAML,
     "bayes_head": BayesHead,
