@@ -43,6 +43,6 @@ def fit_mf(prepared: Prepared, fold: int, setting: Setting) -> Scorer:
 
 GRID = tuple(
     {"k": factors, "max_iter": epochs, "learning_rate": 0.01, "lambda_reg": penalty}
-    for factors, epochs, penalty in product((10, 40, 160), (10, 20, 30), (0.01, 0.05))
+    for factors, epochs, penalty in product((40, 160, 320), (20, 30), (0.003, 0.01, 0.05))
 )
 PEERS = {"cornac_mf": Peer("cornac", rating=True, fit=fit_mf, grid=GRID)}

@@ -45,6 +45,8 @@ def _confidence(targets: Floats, setting: Setting) -> Floats:
 
 GRID = tuple(
     {"factors": factors, "regularization": penalty, "alpha": 1.0, "feedback": feedback}
-    for factors, penalty, feedback in product((8, 16, 64), (3.0, 10.0, 30.0), ("likes", "ratings"))
+    for factors, penalty, feedback in product(
+        (16, 64, 128), (10.0, 30.0, 100.0), ("likes", "ratings")
+    )
 )
 PEERS = {"implicit_als": Peer("implicit", rating=False, fit=fit_als, grid=GRID)}

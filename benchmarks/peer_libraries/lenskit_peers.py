@@ -77,7 +77,7 @@ MF_GRID = tuple(
 )
 KNN_GRID = tuple(
     {"max_nbrs": neighbours, "min_nbrs": fewest, "min_sim": similarity}
-    for neighbours, fewest, similarity in product((5, 20), (1, 2), (1e-6, 0.2, 0.5))
+    for neighbours, fewest, similarity in product((5, 20), (1, 2), (1e-6, 0.3, 0.5, 0.7))
 )
 EASE_GRID = tuple(
     {"regularization": penalty, "feedback": feedback}

@@ -50,6 +50,6 @@ def fit_warp(prepared: Prepared, fold: int, setting: Setting) -> Scorer:
 
 GRID = tuple(
     {"no_components": factors, "epochs": epochs, "learning_rate": 0.05, "item_alpha": alpha}
-    for factors, epochs, alpha in product((32, 128), (2, 5, 10), (1e-5, 1e-4))
+    for factors, epochs, alpha in product((32, 128), (1, 2, 5), (1e-5, 1e-4, 1e-3))
 )
 PEERS = {"lightfm_warp": Peer("rectools-lightfm", rating=False, fit=fit_warp, grid=GRID)}
