@@ -81,7 +81,10 @@ def validation_loss(
 
 def fit(name: str, prepared: Prepared, params: Params) -> None:
     """Choose on validation users, evaluate on cold users, write both."""
-    peer: Peer = import_module(f"peer_libraries.{MODULES[name]}").PEERS[name]
+    try:
+        peer: Peer = import_module(f"peer_libraries.{MODULES[name]}").PEERS[name]
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"{name}: {error}; {__file__} says what to install") from error
     validation = sets(prepared, params, "validation")
     trials = [
         {"setting": s, "loss": round(validation_loss(peer, prepared, s, validation), 6)}
@@ -163,7 +166,9 @@ def markdown(rows: pd.DataFrame, metric: str, against: pd.DataFrame) -> Iterable
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fit", nargs="+", default=[], metavar="PEER", help="all, lenskit, names")
+    parser.add_argument(
+        "--fit", nargs="+", default=[], choices=[*GROUPS, *MODULES], help="peers to fit anew"
+    )
     parser.add_argument("--ours", default="bayes_head", help="method that the peers are taken from")
     parser.add_argument(
         "--beside",
