@@ -161,8 +161,8 @@ class MFParams(Section):
     )
 
 
-class TwoTowerParams(Section):
-    """Backbone ``two_tower``: attributes and side information through two small networks."""
+class NetworkParams(Section):
+    """A pretrained network and the AdamW that trains it."""
 
     factors: int = Field(
         ge=1,
@@ -174,7 +174,7 @@ class TwoTowerParams(Section):
         ge=1,
         le=1024,
         json_schema_extra=search(16, 128, log=True),
-        description="Width of the hidden layer of each tower.",
+        description="Width of the hidden layers.",
     )
     epochs: int = Field(
         ge=1,
@@ -186,24 +186,40 @@ class TwoTowerParams(Section):
         gt=0,
         le=1,
         json_schema_extra=search(3e-4, 1e-2, log=True),
-        description="Step size of Adam.",
+        description="Step size of AdamW.",
     )
     weight_decay: float = Field(
-        ge=0, json_schema_extra=search(1e-6, 1e-2, log=True), description="L2 penalty."
+        ge=0, json_schema_extra=search(1e-4, 1, log=True), description="Decoupled decay of AdamW."
     )
     dropout: float = Field(
-        ge=0, lt=1, json_schema_extra=search(0, 0.5), description="Dropout in the towers."
+        ge=0, lt=1, json_schema_extra=search(0, 0.5), description="Dropout of hidden units."
+    )
+
+
+class TwoTowerParams(NetworkParams):
+    """Backbone ``two_tower``: attributes and side information through two small networks."""
+
+
+class DeepFMParams(NetworkParams):
+    """DeepFM: a factorisation machine and a network over shared embeddings."""
+
+    unknown_share: float = Field(
+        ge=0,
+        le=1,
+        json_schema_extra=search(0, 1),
+        description="Share of the training ratings whose user is unknown, as a new one is.",
     )
 
 
 class PretrainParams(Section):
     """Backbones and baselines, fitted on the historical users."""
 
-    backbone: Literal["mf", "two_tower"] = Field(
+    backbone: Literal["mf", "two_tower", "deepfm"] = Field(
         description="Backbone that meta-learners start from."
     )
     mf: MFParams
     two_tower: TwoTowerParams
+    deepfm: DeepFMParams
 
 
 class LoopParams(Section):

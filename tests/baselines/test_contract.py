@@ -123,6 +123,15 @@ def test_the_order_of_the_support_changes_nothing(baseline: Baseline, episodes: 
     )
 
 
+def test_deepfm_knows_attributes_and_no_ratings(fit_on: FIT, params: Params) -> None:
+    """Fitted, so that a first model that reads nothing does not pass."""
+    model, support = _fit("deepfm", fit_on, params), fit_on[2].support
+    everything = model.score_catalogue(model.adapt(support)).mean
+    assert torch.equal(model.score_catalogue(model.adapt(support.first(0))).mean, everything)
+    others = support._replace(users_BF=support.users_BF.roll(1, 0))
+    assert not torch.equal(model.score_catalogue(model.adapt(others)).mean, everything)
+
+
 def test_a_user_alone_is_scored_as_in_a_batch(baseline: Baseline, episodes: Episodes) -> None:
     together = _mean(baseline, episodes.support, episodes.items_BQ)
     alone = _mean(baseline, episodes.support.rows(slice(2, 3)), episodes.items_BQ[2:3])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ from coldstart.models.backbones.mf import (
     user_groups,
 )
 from coldstart.models.bundle import Bundle
-from coldstart.params import MFParams, PretrainParams, TwoTowerParams
+from coldstart.params import MFParams, load_params
 
 MF = MFParams(
     factors=3,
@@ -28,19 +30,8 @@ MF = MFParams(
     side_penalty=5.0,
     crossfit=4,
 )
-PARAMS = PretrainParams(
-    backbone="mf",
-    mf=MF,
-    two_tower=TwoTowerParams(
-        factors=4,
-        hidden=8,
-        epochs=1,
-        batch_size=256,
-        learning_rate=0.01,
-        weight_decay=0.0,
-        dropout=0.0,
-    ),
-)
+PRETRAIN = load_params(Path(__file__).parents[2] / "params.yaml").pretrain
+PARAMS = PRETRAIN.model_copy(update={"mf": MF})
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from coldstart.data.prepared import Prepared
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones.two_tower import TwoTower, fit_two_tower, initial_weights
-from coldstart.params import MFParams, PretrainParams, TwoTowerParams
+from coldstart.params import TwoTowerParams, load_params
 
 TOWERS = TwoTowerParams(
     factors=4,
@@ -19,19 +21,8 @@ TOWERS = TwoTowerParams(
     weight_decay=0.0001,
     dropout=0.1,
 )
-PARAMS = PretrainParams(
-    backbone="two_tower",
-    mf=MFParams(
-        factors=3,
-        sweeps=1,
-        user_penalty=1.0,
-        item_penalty=1.0,
-        bias_penalty=1.0,
-        side_penalty=1.0,
-        crossfit=1,
-    ),
-    two_tower=TOWERS,
-)
+PRETRAIN = load_params(Path(__file__).parents[2] / "params.yaml").pretrain
+PARAMS = PRETRAIN.model_copy(update={"two_tower": TOWERS})
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from coldstart.baselines import BASELINES
 from coldstart.data.prepared import Prepared
 from coldstart.errors import DataError, ParamsError
 from coldstart.models.backbone import Backbone
+from coldstart.models.backbones import BACKBONES
 from coldstart.models.bundle import Bundle
 from coldstart.params import read_yaml
 from coldstart.stages.pretrain import run
@@ -30,7 +31,8 @@ def workspace(
     raw = read_yaml(ROOT / "params.yaml")
     raw["threads"] = 1
     raw["pretrain"]["mf"].update(factors=3, sweeps=3, crossfit=3)
-    raw["pretrain"]["two_tower"].update(epochs=1, factors=3, hidden=4)
+    for name in ("two_tower", "deepfm"):
+        raw["pretrain"][name].update(epochs=1, factors=3, hidden=4)
     _write(raw)
     return raw
 
@@ -61,11 +63,13 @@ def test_it_writes_every_bundle_and_the_same_bytes_again() -> None:
     assert _digests() == first
 
 
-def test_the_backbone_is_the_one_asked_for(workspace: dict[str, Any]) -> None:
-    workspace["pretrain"]["backbone"] = "two_tower"
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_the_backbone_is_the_one_asked_for(workspace: dict[str, Any], name: str) -> None:
+    workspace["pretrain"]["backbone"] = name
+    workspace["baselines"] = {"ridge": workspace["baselines"]["ridge"]}
     _write(workspace)
     run()
-    assert Bundle.load(layout.fold_folder(layout.BACKBONE, 0)).kind == "two_tower"
+    assert Bundle.load(layout.fold_folder(layout.BACKBONE, 0)).kind == name
 
 
 def test_a_wrong_section_stops_it_before_any_work(workspace: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from coldstart.baselines.base import Baseline
 from coldstart.baselines.bias import Bias
 from coldstart.baselines.constant import Constant
+from coldstart.baselines.deepfm import DeepFMBaseline
 from coldstart.baselines.ease import Ease
 from coldstart.baselines.gp import GP
 from coldstart.baselines.item_mean import ItemMean
@@ -25,6 +26,7 @@ BASELINES: dict[str, type[Baseline]] = {
     "ridge": Ridge,
     "ease": Ease,
     "gp": GP,
+    "deepfm": DeepFMBaseline,
 }
 """By the name of their section in ``params.yaml``."""
 

@@ -1,4 +1,4 @@
-"""Backbone ``two_tower``: a user tower and an item tower, trained together by Adam.
+"""Backbone ``two_tower``: a user tower and an item tower, trained together by AdamW.
 
 The item tower is an id embedding plus a network over side information; the user tower is a network
 over attributes and the average of the rated items' embeddings, weighted by how far each rating
@@ -19,17 +19,13 @@ from torch.nn import functional
 
 from coldstart.data.episodes import Episodes, EpisodeSampler, History, Support
 from coldstart.models.backbone import Backbone
+from coldstart.models.descent import Weights, first_offsets, train
 from coldstart.params import PretrainParams, TwoTowerParams
-from coldstart.progress import progress
 
 QUERY_SIZE = 16
 MAX_SUPPORT = 20
-PATIENCE = 3
-"""Epochs without a better validation error before training stops."""
 DAMPING = 3.0
-"""Imagined ratings at the mean: of each item in its first offset, of each user in their average."""
-
-Weights = dict[str, Tensor]
+"""Imagined ratings at the mean in each user's average."""
 
 
 def initial_weights(
@@ -42,12 +38,10 @@ def initial_weights(
     def normal(*shape: int, scale: float) -> Tensor:
         return torch.randn(*shape, generator=generator) * scale
 
-    count_N = torch.bincount(history.items_R, minlength=history.n_items)
-    targets_R = history.targets_R.double()
-    sum_N = torch.bincount(history.items_R, targets_R - targets_R.mean(), history.n_items)
+    rated_N = torch.bincount(history.items_R, minlength=history.n_items) > 0
     return {
-        "offset_N": (targets_R.mean() + sum_N / (count_N + DAMPING)).float(),
-        "item_NE": normal(history.n_items, e, scale=0.1) * (count_N > 0)[:, None],
+        "offset_N": first_offsets(history),
+        "item_NE": normal(history.n_items, e, scale=0.1) * rated_N[:, None],
         "item_GH": normal(n_item, h, scale=1 / math.sqrt(max(n_item, 1))),
         "item_H": torch.zeros(h),
         "item_HE": torch.zeros(h, e),
@@ -120,33 +114,18 @@ def fit_two_tower(
         group_U=torch.zeros(history.n_users, dtype=torch.int64),
         generator=generator,
     )
-    for weight in weights.values():
-        weight.requires_grad_()
-    optimiser = torch.optim.Adam(
-        weights.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
     held_out = validation._replace(
         support=validation.support.first(validation.support.items_BS.shape[1] // 2)
     )
-    steps = math.ceil(len(history.targets_R) / settings.batch_size)
-    best, lowest, stale = _copy(weights), math.inf, 0
-    for _ in progress(range(settings.epochs), "two_tower epochs"):
-        for _ in range(steps):
-            optimiser.zero_grad()
-            model.errors(weights, sampler.sample(), generator).backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-        with torch.no_grad():
-            error = float(model.errors(weights, held_out))
-        stale = 0 if error < lowest else stale + 1
-        if error < lowest:
-            best, lowest = _copy(weights), error
-        if stale == PATIENCE:
-            break
+    best = train(
+        weights,
+        lambda own, _: model.errors(own, sampler.sample(), generator),
+        lambda own: model.errors(own, held_out),
+        settings,
+        len(history.targets_R),
+        "two_tower epochs",
+    )
     return _backbone(model, best, history)
-
-
-def _copy(weights: Weights) -> Weights:
-    return {name: weight.detach().clone() for name, weight in weights.items()}
 
 
 def _backbone(model: TwoTower, weights: Weights, history: History) -> Backbone:
