@@ -141,6 +141,29 @@ def test_only_users_that_are_cold_for_both_are_compared(workspace: Path, client:
 
 
 @pytest.mark.usefixtures("verdict")
+def test_a_champion_of_a_version_with_other_sections_is_compared(
+    workspace: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promotion.promote(client, gating.gate())
+    champion = promotion.require_champion(client, MODEL)
+    download = packaging.download
+
+    def older(*args: Any) -> Path:
+        path = download(*args) / "params.yaml"
+        raw = yaml.safe_load(path.read_text())
+        del raw["tune"], raw["tuned"]
+        path.write_text(yaml.safe_dump(raw | {"former": {"size": 1}}))
+        return path.parent
+
+    prepared, params = gating.Prepared.load(), gating.load_params()
+    expected = gating._champion_results(champion, 0, prepared, params)
+    monkeypatch.setattr(packaging, "download", older)
+    results, cold = gating._champion_results(champion, 0, prepared, params)
+    assert cold == expected[1] != set()
+    assert results.equals(expected[0])
+
+
+@pytest.mark.usefixtures("verdict")
 def test_too_few_common_cold_users_keep_the_champion(
     workspace: Path, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,7 @@ from coldstart.evaluation.gate import Check, Contest, decide, per_user
 from coldstart.evaluation.leaderboard import SEGMENTS, USERS, read_summary, read_table
 from coldstart.evaluation.methods import fitted_methods, load_method
 from coldstart.models.bundle import MANIFEST
-from coldstart.params import Params, load_params, parse_section
+from coldstart.params import Params, PrepareParams, load_params, parse_section
 from coldstart.registry import identity, packaging, promotion, runs, store
 from coldstart.registry.cost import adapt_ms
 from coldstart.registry.promotion import Version
@@ -163,11 +163,13 @@ def _champion_results(
         served = Served.load(folder)
         raw = yaml.safe_load((folder / "params.yaml").read_text())
     results = evaluate_bundle_on(prepared, served.method, served.keys, served.encoder, params, fold)
-    its = parse_section(Params, raw, f"params.yaml of {champion.model} v{champion.version}")
+    # only its split: other sections may be those of an older version, and do not matter here
+    where = f"params.yaml of {champion.model} v{champion.version}: prepare"
+    split, seed = parse_section(PrepareParams, raw["prepare"], where), raw["seed"]
     seen = prepared.ratings.groupby("user")["timestamp"].min()
     first_seen_U = seen.reindex(range(prepared.n_users), fill_value=-1).to_numpy(dtype="int64")
     keys = prepared.users["key"].astype("str").tolist()
-    roles = split_users(keys, first_seen_U, served.facts.cut, its.prepare, its.seed)
+    roles = split_users(keys, first_seen_U, served.facts.cut, split, seed)
     cold = roles[(roles["fold"] == served.facts.fold) & (roles["role"] == "cold")]
     return results, set(cold["user"].tolist())
 
