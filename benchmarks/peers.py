@@ -1,7 +1,7 @@
 """Peers on our splits, scored by our evaluator, beside our results on the same cold users.
 
     dvc repro evaluate                        # ours, for the folds of params.yaml
-    python benchmarks/peers.py --fit all      # implicit, LightFM and Cornac: extra ``bench``
+    python benchmarks/peers.py --fit all      # implicit, LightFM and Cornac: extra ``peers``
     python benchmarks/peers.py                # the table; --json for machines
 
 Of each peer, the setting of its grid with the best mean over K >= 3 on the validation users of all
