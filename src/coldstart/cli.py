@@ -193,7 +193,7 @@ def compare(
 @app.command(rich_help_panel=RESULTS)
 def tune(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME...", help="Baselines, algorithms, or 'backbone'.")
+        list[str], typer.Argument(metavar="NAME", help="Baselines, algorithms, or 'backbone'.")
     ],
     trials: Annotated[
         int | None, typer.Option(min=1, help="Settings per method; default: tune.trials.")
