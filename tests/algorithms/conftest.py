@@ -132,8 +132,11 @@ def along_a_direction(
     size = 1e-7  # small: a ReLU that switches between the two points would spoil the difference
     losses = []
     for sign in (1, -1):
-        theta = {name: value + sign * size * step[name] for name, value in learner.theta.items()}
-        losses.append(float(learner.query_loss(theta, episodes, training=training).mean()))
+        theta = {
+            name: (value + sign * size * step[name]).requires_grad_(training)
+            for name, value in learner.theta.items()
+        }
+        losses.append(learner.query_loss(theta, episodes, training=training).mean().item())
     return analytic, (losses[0] - losses[1]) / (2 * size)
 
 

@@ -9,6 +9,7 @@ from coldstart.algorithms.base import MetaLearner
 from coldstart.algorithms.bayes_head import BayesHead
 from coldstart.algorithms.finetune import FineTune
 from coldstart.algorithms.imaml import IMAML
+from coldstart.algorithms.leo import LEO
 from coldstart.algorithms.maml import FOMAML, MAML
 from coldstart.algorithms.meta_lstm import MetaLSTM
 from coldstart.algorithms.metaprox import MetaProx
@@ -23,6 +24,7 @@ ALGORITHMS: dict[str, type[MetaLearner[Any]]] = {
     "meta_lstm": MetaLSTM,
     "metaprox": MetaProx,
     "imaml": IMAML,
+    "leo": LEO,
     "bayes_head": BayesHead,
     "finetune": FineTune,
 }

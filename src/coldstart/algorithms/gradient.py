@@ -89,9 +89,15 @@ class GradientLearner(MetaLearner[G]):
 
     def adapt_with(self, theta: Theta, support: Support, *, training: bool) -> State:
         """Each user's own copy of the adapted weights, and the user's attributes."""
+        return self.descend_from(self.start(theta, support), theta, support, training=training)
+
+    def descend_from(
+        self, start: Weights, theta: Theta, support: Support, *, training: bool
+    ) -> State:
+        """The state of users whose weights descend from ``start``."""
         adapted = descend(
             self.inner_loss(theta, support),
-            self.start(theta, support),
+            start,
             self.params.inner_steps,
             self.rule(theta, support),
             second_order=training and self.second_order,
