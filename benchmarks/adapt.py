@@ -32,7 +32,7 @@ from coldstart.data.episodes import Support
 from coldstart.data.prepared import Prepared
 from coldstart.data.sources import read_source
 from coldstart.data.tables import prepare_source
-from coldstart.models.backbones import fit_mf
+from coldstart.models.backbones import fit_backbone
 from coldstart.models.heads import HEADS
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params, load_params, parse_section
@@ -82,11 +82,14 @@ def methods(params: Params, threads: int) -> tuple[dict[str, Serve], Support]:
     history = prepared.history(FOLD)
     validation = prepared.eval_episodes(FOLD, "validation")
     support = prepared.eval_episodes(FOLD, "cold").support.first(SHOTS)
-    backbone = fit_mf(history, validation, params.pretrain, params.seed)
+    backbone, factors = (
+        fit_backbone(kind, history, validation, params.pretrain, params.seed)
+        for kind in (params.pretrain.backbone, "mf")
+    )
     section = parse_section(BayesHeadParams, params.algorithms["bayes_head"], "bayes_head")
     head = BayesHead.create(backbone, section, HEADS[params.head], params.seed)
     ridge = BASELINES["ridge"].fit(
-        history, backbone, validation, check_params(params)["ridge"], params.seed
+        history, factors, validation, check_params(params)["ridge"], params.seed
     )
     ratings = csr_matrix(
         (history.targets_R.numpy(), (history.users_R.numpy(), history.items_R.numpy())),

@@ -39,7 +39,7 @@ from coldstart.data.prepared import Prepared
 from coldstart.data.sources import Source, read_source
 from coldstart.data.tables import prepare_source
 from coldstart.evaluation import metrics
-from coldstart.models.backbones import BACKBONES
+from coldstart.models.backbones import fit_backbone
 from coldstart.models.heads import HEADS
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params, load_params
@@ -146,9 +146,12 @@ def query_metrics(scores_BQ: Tensor, wanted_BQ: Tensor, ties_BQ: Tensor) -> dict
 def fitted(names: tuple[str, ...], data: LegacySplit, params: Params) -> dict[str, Recommender]:
     """Our methods, learnt from the training users, stopped early by the validation users."""
     history, validation = data.history(FOLD), data.eval_episodes(FOLD, "validation")
-    backbone = BACKBONES[params.pretrain.backbone](
-        history, validation, params.pretrain, params.seed
-    )
+    chosen = params.pretrain.backbone
+    kinds = {chosen} | {BASELINES[name].reads or chosen for name in names if name in BASELINES}
+    backbones = {
+        kind: fit_backbone(kind, history, validation, params.pretrain, params.seed)
+        for kind in kinds
+    }
     baselines, algorithms = baseline_params(params), algorithm_params(params)
     widest = (validation.support.items_BS.shape[1],)
     params = params.model_copy(
@@ -157,12 +160,13 @@ def fitted(names: tuple[str, ...], data: LegacySplit, params: Params) -> dict[st
     models: dict[str, Recommender] = {}
     for name in names:
         if name in BASELINES:
+            backbone = backbones[BASELINES[name].reads or chosen]
             models[name] = BASELINES[name].fit(
                 history, backbone, validation, baselines[name], params.seed
             )
             continue
         learner = ALGORITHMS[name].create(
-            backbone, algorithms[name], HEADS[params.head], params.seed
+            backbones[chosen], algorithms[name], HEADS[params.head], params.seed
         )
         with tempfile.TemporaryDirectory() as folder, on_sigterm() as interrupt:
             checkpoints = Checkpoints(Path(folder))

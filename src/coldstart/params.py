@@ -161,6 +161,19 @@ class MFParams(Section):
     )
 
 
+class VBPMFParams(Section):
+    """Backbone ``vbpmf``: variational Bayesian matrix factorisation."""
+
+    factors: int = Field(ge=1, le=64, description="Dimension of the factors.")
+    sweeps: int = Field(ge=1, le=1000, description="Alternations between users and items.")
+    side_penalty: float = Field(
+        gt=0, description="Ridge penalty of the maps from side information to factors."
+    )
+    crossfit: int = Field(
+        ge=1, le=1000, description="Groups of users left out in turn for training episodes."
+    )
+
+
 class NetworkParams(Section):
     """A pretrained network and the AdamW that trains it."""
 
@@ -211,15 +224,28 @@ class DeepFMParams(NetworkParams):
     )
 
 
+class UserPriorParams(Section):
+    """What is known of a user before any rating is read; estimated on top of every backbone."""
+
+    damping: float = Field(
+        gt=0, description="Ratings at which the choice of items counts half as much as of many."
+    )
+    penalty: float = Field(gt=0, description="Ridge penalty of the regression on chosen items.")
+    draws: int = Field(ge=1, le=100, description="Random supports of each historical user.")
+    max_support: int = Field(ge=1, le=1000, description="Largest size of a random support.")
+
+
 class PretrainParams(Section):
     """Backbones and baselines, fitted on the historical users."""
 
-    backbone: Literal["mf", "two_tower", "deepfm"] = Field(
+    backbone: Literal["mf", "vbpmf", "two_tower", "deepfm"] = Field(
         description="Backbone that meta-learners start from."
     )
     mf: MFParams
+    vbpmf: VBPMFParams
     two_tower: TwoTowerParams
     deepfm: DeepFMParams
+    user_prior: UserPriorParams
 
 
 class LoopParams(Section):

@@ -39,6 +39,10 @@ def random_backbone(dtype: torch.dtype = torch.float32, n_features: int = F) -> 
         prior_FD=0.2 * normal(n_features, D),
         group_U=torch.randint(0, C, (20,), generator=generator),
         side_NG=normal(N_ITEMS, 4),
+        prior_DD=0.3 * torch.eye(D, dtype=dtype),
+        noise=torch.tensor(0.8, dtype=dtype),
+        choice_JD=0.1 * normal(D + 1 + 4, D),
+        choice_damping=torch.tensor(3.0, dtype=dtype),
         covariance_NDD=root_NDD @ root_NDD.mT,
     )
 

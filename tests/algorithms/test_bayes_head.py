@@ -11,6 +11,7 @@ import torch
 from coldstart.algorithms.base import MetaLearner
 from coldstart.algorithms.bayes_head import BayesHead
 from coldstart.data.episodes import Episodes, Support
+from coldstart.models.description import descriptions
 
 Make = Callable[..., MetaLearner[Any]]
 
@@ -46,6 +47,11 @@ def test_equals_the_normal_equations(
     lower = np.tril(theta["lower_EE"].numpy(), -1) + np.diag(theta["log_diagonal_E"].exp())
     sigma_inverse = np.linalg.inv(lower @ lower.T)
     x_ND, offset_N = table.features_CND[0].numpy(), table.offset_CN[0].numpy()
+    assert table.covariance_NDD is not None
+    own_NDD = table.covariance_NDD.numpy()
+    free_NDD = own_NDD.copy()  # of the features alone: their constant is certain
+    free_NDD[:, 0, :] = free_NDD[:, :, 0] = 0
+    described_NJ = descriptions(table)[0].numpy()
     noise = theta["noise_2"].numpy()
     variance_N = np.exp(noise[0] + noise[1] / np.sqrt(1 + table.count_CN[0].numpy()))
     for user in range(episodes.n_users):
@@ -53,16 +59,26 @@ def test_equals_the_normal_equations(
         items = support.items_BS[user].numpy()[rated]
         y = support.targets_BS[user].numpy()[rated]
         prior = support.users_BF[user].numpy() @ table.prior_FD.numpy()
+        damped = len(items) + float(table.choice_damping)
+        prior = prior + described_NJ[items].sum(0) @ table.choice_JD.numpy() / damped
         x, weight = x_ND[items], 1 / variance_N[items]
-        precision = sigma_inverse + x.T @ (weight[:, None] * x)
-        moment = sigma_inverse @ prior + x.T @ (weight * (y - offset_N[items]))
+        second = x[:, :, None] * x[:, None, :] + free_NDD[items]
+        precision = sigma_inverse + np.einsum("s,sde->de", weight, second)
+        cross = offset_N[items, None] * x
+        cross[:, 1:] += own_NDD[items][:, 0, 1:]
+        moment = sigma_inverse @ prior + weight @ (y[:, None] * x - cross)
         mean = np.linalg.solve(precision, moment)
         query = episodes.items_BQ[user].numpy()
         np.testing.assert_allclose(
             prediction.mean[user], offset_N[query] + x_ND[query] @ mean, rtol=1e-9
         )
-        spread = np.einsum("qe,ef,qf->q", x_ND[query], np.linalg.inv(precision), x_ND[query])
-        np.testing.assert_allclose(prediction.variance[user], spread + variance_N[query], rtol=1e-9)
+        covariance = np.linalg.inv(precision)
+        spread = np.einsum("qe,ef,qf->q", x_ND[query], covariance, x_ND[query])
+        tilde = np.concatenate([[1.0], mean[1:]])
+        own = np.einsum("d,qde,e->q", tilde, own_NDD[query], tilde)
+        own += np.einsum("qde,de->q", free_NDD[query], covariance)
+        expected = spread + own + variance_N[query]
+        np.testing.assert_allclose(prediction.variance[user], expected, rtol=1e-9)
 
 
 def test_one_rating_at_a_time_equals_the_batch(
@@ -95,15 +111,26 @@ def test_serving_equals_the_path_that_is_trained(
 
 
 def test_more_ratings_mean_less_variance(head: BayesHead, episodes: Episodes) -> None:
+    """Of the weights; the variance of a prediction also depends on how large they are."""
     support = _double(episodes)
-    variances = []
+    spreads = []
     for k in (0, 2, 5):
-        variance = head.score(head.adapt(support.first(k)), episodes.items_BQ).variance
-        assert variance is not None
-        variances.append(variance)
-    for more, fewer in pairwise(variances):
+        precision_BEE = head.adapt(support.first(k))["precision_BEE"]
+        spreads.append(torch.linalg.inv(precision_BEE).diagonal(dim1=1, dim2=2))
+    for more, fewer in pairwise(spreads):
         assert (fewer <= more + 1e-12).all()
-    assert (variances[-1] < variances[0])[support.mask_BS.any(1)].all()
+    assert (spreads[-1] < spreads[0])[support.mask_BS.any(1)].all()
+
+
+def test_the_choice_of_items_counts_whatever_their_ratings(make: Make, episodes: Episodes) -> None:
+    learner = make("bayes_head", noise=0.0)
+    deaf = learner.with_theta(learner.theta | {"noise_2": torch.tensor([30.0, 0.0])})
+    support = episodes.support.rows(slice(5, 6))
+    loud = support._replace(targets_BS=support.targets_BS + 1)
+    heard = deaf.score_catalogue(deaf.adapt(support)).mean
+    torch.testing.assert_close(deaf.score_catalogue(deaf.adapt(loud)).mean, heard)
+    nobody = deaf.score_catalogue(deaf.adapt(support.first(0))).mean
+    assert float((heard - nobody).abs().max()) > 0.01
 
 
 def test_ranking_the_catalogue_takes_no_variance(head: BayesHead, episodes: Episodes) -> None:
@@ -136,5 +163,5 @@ def test_an_unseen_item_may_be_noisier(make: Make, episodes: Episodes) -> None:
     common = int(learner.backbone.count_CN[0].argmax())
     assert isinstance(noisy, BayesHead)
     items_BQ = torch.tensor([[rare, common]])
-    variance = noisy._items(noisy.theta, items_BQ, torch.zeros_like(items_BQ)).variance
+    variance = noisy._noise(noisy.theta, items_BQ, torch.zeros_like(items_BQ))
     assert variance[0, 0] > variance[0, 1] >= 1.0

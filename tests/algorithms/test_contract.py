@@ -208,5 +208,5 @@ def test_params_name_the_key_at_fault() -> None:
         check_section("mamml", {})
     with pytest.raises(ParamsError, match=r"algorithms\.finetune: outer_rate: unknown key"):
         check_section("finetune", {"outer_rate": 0.1})
-    with pytest.raises(ParamsError, match=r"algorithms\.bayes_head: prior_ratio.*-1"):
-        check_section("bayes_head", {"prior_ratio": -1.0})
+    with pytest.raises(ParamsError, match=r"algorithms\.bayes_head: outer_rate.*-1"):
+        check_section("bayes_head", {"outer_rate": -1.0})

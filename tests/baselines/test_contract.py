@@ -12,12 +12,12 @@ from coldstart.data.episodes import Episodes, History, Support
 from coldstart.data.prepared import Prepared
 from coldstart.errors import ParamsError
 from coldstart.models.backbone import Backbone
-from coldstart.models.backbones import fit_mf
+from coldstart.models.backbones import fit_backbone
 from coldstart.models.bundle import Bundle
 from coldstart.params import Params, load_params, parse_section, read_yaml
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
-FIT = tuple[History, Backbone, Episodes]
+FIT = tuple[History, dict[str, Backbone], Episodes]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,14 @@ def params() -> Params:
 @pytest.fixture(scope="module")
 def fit_on(prepared: Prepared, params: Params) -> FIT:
     history, validation = prepared.history(0), prepared.eval_episodes(0, "validation")
-    return history, fit_mf(history, validation, params.pretrain, seed=0), validation
+    return history, _backbones(history, validation, params), validation
+
+
+def _backbones(history: History, validation: Episodes, params: Params) -> dict[str, Backbone]:
+    kinds = {cls.reads or params.pretrain.backbone for cls in BASELINES.values()}
+    return {
+        kind: fit_backbone(kind, history, validation, params.pretrain, seed=0) for kind in kinds
+    }
 
 
 @pytest.fixture(scope="module", params=sorted(BASELINES))
@@ -42,7 +49,9 @@ def episodes(prepared: Prepared) -> Episodes:
 
 
 def _fit(name: str, fit_on: FIT, params: Params) -> Baseline:
-    return BASELINES[name].fit(*fit_on, check_params(params)[name], seed=3)
+    history, backbones, validation = fit_on
+    backbone = backbones[BASELINES[name].reads or params.pretrain.backbone]
+    return BASELINES[name].fit(history, backbone, validation, check_params(params)[name], seed=3)
 
 
 def _mean(baseline: Baseline, support: Support, items: torch.Tensor) -> torch.Tensor:
@@ -177,8 +186,8 @@ def test_without_side_information_it_works_too(
     blind = validation._replace(
         support=validation.support._replace(users_BF=torch.zeros(validation.n_users, 0))
     )
-    backbone = fit_mf(bare, blind, params.pretrain, seed=0)
-    model = _fit(baseline.kind, (bare, backbone, blind), params)
+    backbones = _backbones(bare, blind, params)
+    model = _fit(baseline.kind, (bare, backbones, blind), params)
     support = episodes.support._replace(users_BF=torch.zeros(7, 0))
     assert _mean(model, support.first(0), episodes.items_BQ).isfinite().all()
     assert _mean(model, support, episodes.items_BQ).isfinite().all()

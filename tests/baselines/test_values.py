@@ -64,6 +64,10 @@ def _backbone(d: int = 3, f: int = 2) -> Backbone:
         torch.randn(f, d, generator=generator),
         torch.zeros(5, dtype=torch.int64),
         torch.zeros(N, 0),
+        torch.eye(d),
+        torch.ones(()),
+        torch.zeros(d + 1, d),
+        torch.ones(()),
     )
 
 

@@ -21,6 +21,7 @@ from coldstart.data.prepared import Prepared
 from coldstart.errors import ParamsError
 from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
+from coldstart.models.user_prior import unfitted
 from coldstart.stages.meta_train import run
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -74,6 +75,7 @@ def _backbone(prepared: Prepared, fold: int) -> Backbone:
         prior_FD=torch.zeros(history.user_features_UF.shape[1], 4),
         group_U=torch.zeros(history.n_users, dtype=torch.int64),
         side_NG=history.item_features_NG,
+        **unfitted(history, 4),
     )
 
 

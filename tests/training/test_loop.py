@@ -15,6 +15,7 @@ from coldstart.data.prepared import Prepared
 from coldstart.errors import TrainingDiverged
 from coldstart.models.backbone import Backbone
 from coldstart.models.heads import HEADS
+from coldstart.models.user_prior import unfitted
 from coldstart.params import LoopParams, read_yaml
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.interrupt import Interrupt, on_sigterm
@@ -51,6 +52,7 @@ def backbone(prepared: Prepared) -> Backbone:
         prior_FD=torch.zeros(history.user_features_UF.shape[1], 4),
         group_U=torch.zeros(history.n_users, dtype=torch.int64),
         side_NG=history.item_features_NG,
+        **unfitted(history, 4),
     )
 
 

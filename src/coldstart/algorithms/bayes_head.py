@@ -1,18 +1,21 @@
 """A Bayesian linear head per user, solved in closed form, under a meta-learned prior.
 
-y = offset_i + phi_i . w + e,  w ~ N(A x_u, L L'),  e ~ N(0, s_i^2). Item features phi and the prior
-mean A x_u are the backbone's and stay as they are; L and the noise follow the gradient of the
-query's likelihood through the solve (ALPaCA, Harrison et al. 2018, with an informed prior mean and
-fixed features). The start is an isotropic prior: the backbone's ridge fold-in. With the
-click-through head the same Gaussian model is fitted to targets 0 and 1 and its mean is clipped to
-probabilities.
+y = offset_i + x_i . w + e,  w ~ N(m_u, L L'),  e ~ N(0, s_i^2). Item features x and their own
+uncertainty are the backbone's. The prior mean ``m_u = A x_u + sum_i B d_i / (K + c)`` follows from
+the user's attributes and from *which* items were rated: what newcomers choose to rate says
+something before their ratings do. L and the noise follow the gradient of the query's likelihood
+through the solve (ALPaCA, Harrison et al. 2018, with an informed prior mean and uncertain features
+that stay as they are), from the estimates that come with the backbone: untrained, this is its
+fold-in. A and B are the backbone's too: trained along, they only overfit.
+With the click-through head the same Gaussian model is fitted to targets 0 and 1 and its mean is
+clipped to probabilities.
 
-Work is done with whitened features psi = L' phi / s, for which the prior covariance is the identity
-and the noise is 1. Meta-training differentiates the solve in torch. To serve, the same few small
-products are taken in numpy on the tensors' own memory: for one user, dispatch is most of the cost
-of a torch call.
+Work is done with whitened weights L^-1 w, for which the prior covariance is the identity. A user is
+a sum of vectors that are fixed per item, and a small solve. To serve, both are done in numpy on the
+tensors' own memory: for one user, dispatch is most of the cost of a torch call.
 
-Legend: B users, S support, Q query, N items, E features, F user features.
+Legend: B users, S support, Q query, N items, E features, F user features, J description of an item,
+X = E * E + 3 * E what an item adds to a user.
 """
 
 from __future__ import annotations
@@ -30,37 +33,26 @@ from torch import Tensor
 from coldstart.algorithms.base import MetaLearner, Theta, masked_mean
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
+from coldstart.models.description import chosen, descriptions
+from coldstart.models.foldin import Items, cross_moment, evidence, own_variance, second_moment
 from coldstart.models.heads import ClickHead, Head
 from coldstart.models.recommender import Prediction, State
 from coldstart.params import Section
 
 
 class BayesHeadParams(Section):
-    """Start and step size of the meta-trained prior."""
+    """Step size of the meta-training."""
 
-    prior_ratio: float = Field(
-        gt=0, description="Prior variance of a weight over the noise variance, at the start."
-    )
-    noise: float = Field(
-        gt=0, description="Standard deviation of the noise at the start, over the head's scale."
-    )
     outer_rate: float = Field(gt=0, le=1, description="Step size of Adam.")
-
-
-class Items(NamedTuple):
-    """What adapting and scoring read of items."""
-
-    phi: Tensor  # [..., E], whitened by the prior: L' phi
-    offset: Tensor  # [...]
-    variance: Tensor  # [...], of the noise
 
 
 class Served(NamedTuple):
     """What serving reads, fixed once meta-training is over."""
 
-    rows_NX: NDArray[Any]  # (phi, offset, 1) / noise
+    rows_NX: NDArray[Any]  # E[xx'], E[offset x] and E[x], whitened and over s2; then B d
     prior_FE: NDArray[Any]
     eye_EE: NDArray[Any]
+    damping: float
     phi_EN: Tensor
     offset_N: Tensor
 
@@ -73,16 +65,13 @@ class BayesHead(MetaLearner[BayesHeadParams]):
 
     @classmethod
     def initial(cls, backbone: Backbone, params: BayesHeadParams, head: Head, seed: int) -> Theta:
-        """An isotropic covariance and the same noise for all items; nothing is random."""
-        del seed
-        D = backbone.prior_FD.shape[1]
-        scale = 0.5 if isinstance(head, ClickHead) else 1.0
-        noise = 2 * math.log(params.noise * scale)
-        spread = 0.5 * (math.log(params.prior_ratio) + noise)
+        """The prior that comes with the backbone; nothing is random."""
+        del params, head, seed
+        lower_EE = torch.linalg.cholesky(backbone.prior_DD)
         return {
-            "lower_EE": torch.zeros(D, D),
-            "log_diagonal_E": torch.full((D,), spread),
-            "noise_2": torch.tensor([noise, 0.0]),
+            "lower_EE": lower_EE.tril(-1),
+            "log_diagonal_E": lower_EE.diagonal().log(),
+            "noise_2": torch.stack([backbone.noise.log(), torch.zeros_like(backbone.noise)]),
         }
 
     def outer_rate(self, step: int, max_steps: int) -> float:
@@ -104,15 +93,23 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         return masked_mean(0.5 * (error_BQ / variance_BQ + variance_BQ.log()), episodes.mask_BQ)
 
     def adapt_with(self, theta: Theta, support: Support, *, training: bool) -> State:
-        """Posterior mean and precision of the whitened weights."""
+        """Posterior of the whitened weights, and the sums that it comes from."""
         del training  # the solve is the same
-        items = self._items(theta, support.items_BS, support.crossfit_B.unsqueeze(1))
-        scale_BS = support.mask_BS * items.variance.rsqrt()  # a row of zeros is no rating
-        psi_BSE = items.phi * scale_BS.unsqueeze(-1)
-        target_BS = (support.targets_BS - items.offset) * scale_BS
-        prior_BE = support.users_BF @ self._prior(theta)
-        mean_BE, precision_BEE = posterior(psi_BSE, target_BS, prior_BE)
-        return {"mean_BE": mean_BE, "precision_BEE": precision_BEE}
+        lower_EE = _lower(theta)
+        table_B1 = support.crossfit_B.unsqueeze(1)
+        items = self._items(support.items_BS, table_B1)
+        weight_BS = support.mask_BS / self._noise(theta, support.items_BS, table_B1)
+        gram_BEE, right_BE = evidence(items, support.targets_BS, weight_BS)
+        chosen_BJ = chosen(self._described, support)
+        return self._solved(
+            {
+                "precision_BEE": _identity(lower_EE) + lower_EE.mT @ gram_BEE @ lower_EE,
+                "right_BE": right_BE @ lower_EE,
+                "choice_BE": _whiten(lower_EE, chosen_BJ @ self.backbone.choice_JD),
+                "attributes_BE": _whiten(lower_EE, support.users_BF @ self.backbone.prior_FD),
+                "count_B1": support.mask_BS.sum(1, keepdim=True).to(right_BE.dtype),
+            }
+        )
 
     def adapt(self, support: Support) -> State:
         """See :meth:`Recommender.adapt`; equals :meth:`adapt_with` on the table of new users."""
@@ -120,23 +117,41 @@ class BayesHead(MetaLearner[BayesHeadParams]):
             return super().adapt(support)
         served, E = self._served, self.backbone.prior_FD.shape[1]
         rows_BSX = served.rows_NX.take(support.items_BS.numpy(), 0)
-        rows_BSX *= support.mask_BS.numpy()[..., None]
-        # the target takes the place of the offset: one product gives both sums over ratings
-        rows_BSX[..., E] = support.targets_BS.numpy() * rows_BSX[..., E + 1] - rows_BSX[..., E]
-        sums_BEX = rows_BSX[..., :E].mT @ rows_BSX[..., : E + 1]
-        precision_BEE = sums_BEX[..., :E] + served.eye_EE
-        moment_BE = sums_BEX[..., E] + support.users_BF.numpy() @ served.prior_FE
-        mean_BE1 = np.linalg.solve(precision_BEE, moment_BE[..., None])
-        return {
-            "mean_BE": torch.from_numpy(mean_BE1[..., 0]),
-            "precision_BEE": torch.from_numpy(precision_BEE),
+        mask_BS = support.mask_BS.numpy().astype(rows_BSX.dtype)
+        x_BSE = rows_BSX[..., E * E + E : E * E + 2 * E]
+        sums_BX = (mask_BS[:, None] @ rows_BSX)[:, 0]
+        right_BE = ((support.targets_BS.numpy() * mask_BS)[:, None] @ x_BSE)[:, 0]
+        right_BE -= sums_BX[:, E * E : E * E + E]
+        precision_BEE = sums_BX[:, : E * E].reshape(-1, E, E) + served.eye_EE
+        choice_BE = sums_BX[:, E * E + 2 * E :]
+        attributes_BE = support.users_BF.numpy() @ served.prior_FE
+        count_B1 = mask_BS.sum(1, keepdims=True)
+        moment_BE = right_BE + attributes_BE + choice_BE / (count_B1 + served.damping)
+        state = {
+            "precision_BEE": precision_BEE,
+            "right_BE": right_BE,
+            "choice_BE": choice_BE,
+            "attributes_BE": attributes_BE,
+            "count_B1": count_B1,
+            "mean_BE": np.linalg.solve(precision_BEE, moment_BE[..., None])[..., 0],
         }
+        return {name: torch.from_numpy(value) for name, value in state.items()}
 
     def score_with(
         self, theta: Theta, state: State, items_BQ: Tensor, crossfit_B: Tensor
     ) -> Prediction:
         """Predictive mean and variance."""
-        return _score(self._items(theta, items_BQ, crossfit_B.unsqueeze(1)), state)
+        lower_EE, table_B1 = _lower(theta), crossfit_B.unsqueeze(1)
+        items = self._items(items_BQ, table_B1)
+        root_BEE = torch.linalg.solve_triangular(
+            torch.linalg.cholesky(state["precision_BEE"]), lower_EE.mT, upper=False
+        )
+        covariance_BEE = root_BEE.mT @ root_BEE
+        mean_BE = state["mean_BE"] @ lower_EE.mT
+        mean_BQ = items.offset + (items.x @ mean_BE.unsqueeze(-1)).squeeze(-1)
+        spread_BQ = (items.x @ root_BEE.mT).square().sum(-1)
+        own_BQ = own_variance(items, mean_BE, covariance_BEE)
+        return Prediction(mean_BQ, spread_BQ + own_BQ + self._noise(theta, items_BQ, table_B1))
 
     def score_catalogue(self, state: State) -> Prediction:
         """Posterior means; to rank a catalogue takes no variance."""
@@ -152,59 +167,75 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         return scores
 
     def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
-        """Add one rating per user to the state: exactly what adapting to all of them gives.
+        """Add one rating per user to the state: exactly what adapting to all of them gives."""
+        E = self.backbone.prior_FD.shape[1]
+        rows_BX = torch.from_numpy(self._served.rows_NX.take(items_B.numpy(), 0))
+        second_BX, cross_BE, x_BE, choice_BE = torch.split(rows_BX, [E * E, E, E, E], -1)
+        return self._solved(
+            {
+                "precision_BEE": state["precision_BEE"] + second_BX.reshape(-1, E, E),
+                "right_BE": state["right_BE"] + targets_B.unsqueeze(-1) * x_BE - cross_BE,
+                "choice_BE": state["choice_BE"] + choice_BE,
+                "attributes_BE": state["attributes_BE"],
+                "count_B1": state["count_B1"] + 1,
+            }
+        )
 
-        The rating adds its outer product to the precision; the mean follows as in recursive least
-        squares.
-        """
-        phi_BE, offset_B, variance_B = self._items(self.theta, items_B, torch.zeros_like(items_B))
-        psi_BE = phi_BE * variance_B.rsqrt().unsqueeze(-1)
-        precision_BEE = state["precision_BEE"] + psi_BE.unsqueeze(-1) * psi_BE.unsqueeze(-2)
-        surprise_B = targets_B - offset_B - (phi_BE * state["mean_BE"]).sum(-1)
-        moment_BE = psi_BE * (surprise_B * variance_B.rsqrt()).unsqueeze(-1)
-        mean_BE = state["mean_BE"] + torch.linalg.solve(precision_BEE, moment_BE)
-        return {"mean_BE": mean_BE, "precision_BEE": precision_BEE}
+    def _solved(self, state: State) -> State:
+        """The same sums with the posterior mean."""
+        choice_BE = state["choice_BE"] / (state["count_B1"] + self.backbone.choice_damping)
+        moment_BE = state["right_BE"] + state["attributes_BE"] + choice_BE
+        factor_BEE = torch.linalg.cholesky(state["precision_BEE"])
+        mean_BE1 = torch.cholesky_solve(moment_BE.unsqueeze(-1), factor_BEE)
+        return state | {"mean_BE": mean_BE1.squeeze(-1)}
+
+    @cached_property
+    def _described(self) -> Tensor:
+        """``[C, N, J]``."""
+        return descriptions(self.backbone)
 
     @cached_property
     def _served(self) -> Served:
         with torch.inference_mode(False), torch.no_grad():
-            everything_N = torch.arange(self.n_items, device=self.backbone.offset_CN.device)
-            items = self._items(self.theta, everything_N, torch.zeros_like(everything_N))
-            columns = items.offset.unsqueeze(-1), torch.ones_like(items.offset).unsqueeze(-1)
-            rows_NX = torch.cat([items.phi, *columns], -1) * items.variance.rsqrt().unsqueeze(-1)
-            rows = rows_NX.cpu().numpy()
+            lower_EE = _lower(self.theta)
+            everything_N = torch.arange(self.n_items, device=lower_EE.device)
+            table_N = torch.zeros_like(everything_N)
+            items = self._items(everything_N, table_N)
+            weight_N1 = 1 / self._noise(self.theta, everything_N, table_N).unsqueeze(-1)
+            second_NEE = lower_EE.mT @ second_moment(items) @ lower_EE
+            chosen_NE = self._described[0] @ self.backbone.choice_JD
+            phi_NE = items.x @ lower_EE
+            rows_NX = torch.cat(
+                [
+                    second_NEE.flatten(1) * weight_N1,
+                    cross_moment(items) @ lower_EE * weight_N1,
+                    phi_NE * weight_N1,
+                    _whiten(lower_EE, chosen_NE),
+                ],
+                -1,
+            )
             return Served(
-                rows_NX=rows,
-                prior_FE=self._prior(self.theta).cpu().numpy(),
-                eye_EE=np.eye(items.phi.shape[1], dtype=rows.dtype),
-                phi_EN=items.phi.mT.contiguous(),
+                rows_NX=rows_NX.cpu().numpy(),
+                prior_FE=_whiten(lower_EE, self.backbone.prior_FD).cpu().numpy(),
+                eye_EE=_identity(lower_EE).cpu().numpy(),
+                damping=float(self.backbone.choice_damping),
+                phi_EN=phi_NE.mT.contiguous(),
                 offset_N=items.offset,
             )
 
-    def _items(self, theta: Theta, items: Tensor, table: Tensor) -> Items:
-        """Features, offset and noise of items, read from cross-fitted tables."""
-        phi = self.backbone.features_CND[table, items] @ _lower(theta)
+    def _items(self, items: Tensor, table: Tensor) -> Items:
+        """Items as read from cross-fitted tables."""
+        own = self.backbone.covariance_NDD
+        return Items(
+            self.backbone.features_CND[table, items],
+            self.backbone.offset_CN[table, items],
+            None if own is None else own[items],
+        )
+
+    def _noise(self, theta: Theta, items: Tensor, table: Tensor) -> Tensor:
+        """Variance of the noise: more for an item that few have rated."""
         base, rare = theta["noise_2"].unbind()
-        rarity = (1 + self.backbone.count_CN[table, items]).rsqrt()
-        return Items(phi, self.backbone.offset_CN[table, items], (base + rare * rarity).exp())
-
-    def _prior(self, theta: Theta) -> Tensor:
-        """Map from attributes to the whitened prior mean: ``[F, E]``, A (L^-1)'."""
-        prior_EF = self.backbone.prior_FD.mT
-        whitened_EF: Tensor = torch.linalg.solve_triangular(_lower(theta), prior_EF, upper=False)
-        return whitened_EF.mT
-
-
-def posterior(psi_BSE: Tensor, target_BS: Tensor, prior_BE: Tensor) -> tuple[Tensor, Tensor]:
-    """Posterior of weights with prior ``N(prior_BE, I)`` and unit noise; a row of zeros is no data.
-
-    Returns the mean ``[B, E]`` and the precision ``[B, E, E]``.
-    """
-    eye = torch.eye(psi_BSE.shape[-1], dtype=psi_BSE.dtype, device=psi_BSE.device)
-    precision_BEE = eye + psi_BSE.mT @ psi_BSE
-    moment_BE1 = (prior_BE + (psi_BSE.mT @ target_BS.unsqueeze(-1)).squeeze(-1)).unsqueeze(-1)
-    mean_BE1 = torch.cholesky_solve(moment_BE1, torch.linalg.cholesky(precision_BEE))
-    return mean_BE1.squeeze(-1), precision_BEE
+        return (base + rare * (1 + self.backbone.count_CN[table, items]).rsqrt()).exp()
 
 
 def _lower(theta: Theta) -> Tensor:
@@ -212,9 +243,11 @@ def _lower(theta: Theta) -> Tensor:
     return theta["lower_EE"].tril(-1) + torch.diag(theta["log_diagonal_E"].exp())
 
 
-def _score(items: Items, state: State) -> Prediction:
-    mean_BQ = items.offset + (items.phi @ state["mean_BE"].unsqueeze(-1)).squeeze(-1)
-    factor_BEE = torch.linalg.cholesky(state["precision_BEE"])
-    half_BEQ = torch.linalg.solve_triangular(factor_BEE, items.phi.mT, upper=False)
-    spread_BQ = half_BEQ.square().sum(-2)
-    return Prediction(mean_BQ, spread_BQ + items.variance)
+def _whiten(lower_EE: Tensor, weights_BE: Tensor) -> Tensor:
+    """``L^-1 w`` for each row."""
+    solved_EB: Tensor = torch.linalg.solve_triangular(lower_EE, weights_BE.mT, upper=False)
+    return solved_EB.mT
+
+
+def _identity(like_EE: Tensor) -> Tensor:
+    return torch.eye(len(like_EE), dtype=like_EE.dtype, device=like_EE.device)

@@ -13,6 +13,8 @@ from coldstart.baselines.itemknn import ItemKNN
 from coldstart.baselines.popularity import Popularity
 from coldstart.baselines.random import Random
 from coldstart.baselines.ridge import Ridge
+from coldstart.baselines.vbpmf import VBPMF
+from coldstart.baselines.vbpmf_implicit import VBPMFImplicit
 from coldstart.errors import ParamsError
 from coldstart.params import Params, Section, parse_section
 
@@ -27,6 +29,8 @@ BASELINES: dict[str, type[Baseline]] = {
     "ease": Ease,
     "gp": GP,
     "deepfm": DeepFMBaseline,
+    "vbpmf": VBPMF,
+    "vbpmf_implicit": VBPMFImplicit,
 }
 """By the name of their section in ``params.yaml``."""
 

@@ -28,6 +28,8 @@ class Baseline(Recommender):
 
     Params: ClassVar[type[Section]] = Empty
     """The baseline's section of ``params.yaml``, ``baselines.NAME``."""
+    reads: ClassVar[str | None] = None
+    """The backbone that it is fitted on, whatever meta-learners start from; None: it reads none."""
 
     @classmethod
     @abstractmethod
@@ -38,7 +40,7 @@ class Baseline(Recommender):
 
         Args:
             history: Ratings of historical users.
-            backbone: Fitted on the same history.
+            backbone: Fitted on the same history; of kind ``reads`` if that is not None.
             validation: Episodes of users in neither ``history`` nor the cold users.
             params: An instance of ``cls.Params``.
             seed: Of everything random.

@@ -35,6 +35,7 @@ class Ridge(LinearPosterior):
 
     kind: ClassVar[str] = "ridge"
     Params: ClassVar[type[Section]] = RidgeParams
+    reads: ClassVar[str | None] = "mf"
 
     @classmethod
     def fit(

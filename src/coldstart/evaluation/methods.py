@@ -38,9 +38,14 @@ def method_names(params: Params) -> tuple[str, ...]:
 
 
 def untuned_names(params: Params) -> tuple[str, ...]:
-    """The baselines without a parameter that anybody could have chosen, from simple to complex."""
+    """The baselines without a parameter that anybody could have chosen, from simple to complex.
+
+    One that reads a backbone has those of the backbone.
+    """
     return tuple(
-        name for name in BASELINES if name in params.baselines and BASELINES[name].Params is Empty
+        name
+        for name, kind in BASELINES.items()
+        if name in params.baselines and kind.Params is Empty and kind.reads is None
     )
 
 

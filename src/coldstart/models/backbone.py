@@ -31,6 +31,10 @@ class Backbone:
     prior_FD: Tensor  # expected weight vector of a user is users_BF @ prior_FD
     group_U: Tensor  # int64 [U]: table for each row of users.parquet; 0 if not historical
     side_NG: Tensor  # side information of items: genres, year, graph, title; G may be 0
+    prior_DD: Tensor  # covariance of users' weights around their expectation
+    noise: Tensor  # scalar: variance of a rating around its prediction, squared target units
+    choice_JD: Tensor  # what the choice of items says of a user's weights; see user_prior
+    choice_damping: Tensor  # scalar, ratings
     covariance_NDD: Tensor | None = None
     """Posterior covariance of (offset, features but the first) in table 0; None where the backbone
     gives point estimates."""

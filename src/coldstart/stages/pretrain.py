@@ -8,7 +8,7 @@ from coldstart import layout
 from coldstart.baselines import BASELINES, check_params
 from coldstart.data.prepared import Prepared
 from coldstart.errors import DataError
-from coldstart.models.backbones import BACKBONES
+from coldstart.models.backbones import fit_backbone
 from coldstart.params import load_params
 from coldstart.progress import progress
 
@@ -33,9 +33,14 @@ def run() -> None:
                 f"{validation.n_users} validation users with enough ratings; both are needed: "
                 "lower prepare.min_ratings or change prepare.validation_share"
             )
-        fit_backbone = BACKBONES[params.pretrain.backbone]
-        backbone = fit_backbone(history, validation, params.pretrain, params.seed)
-        backbone.to_bundle().save(layout.fold_folder(layout.BACKBONE, fold))
+        chosen = params.pretrain.backbone
+        kinds = {chosen} | {BASELINES[name].reads or chosen for name in baselines}
+        backbones = {
+            kind: fit_backbone(kind, history, validation, params.pretrain, params.seed)
+            for kind in sorted(kinds)
+        }
+        backbones[chosen].to_bundle().save(layout.fold_folder(layout.BACKBONE, fold))
         for name, section in baselines.items():
+            backbone = backbones[BASELINES[name].reads or chosen]
             fitted = BASELINES[name].fit(history, backbone, validation, section, params.seed)
             fitted.to_bundle().save(layout.fold_folder(layout.BASELINES / name, fold))

@@ -23,7 +23,7 @@ from coldstart.data.prepared import Prepared
 from coldstart.errors import ArtefactError
 from coldstart.evaluation.protocol import EvaluationSet, evaluate, evaluation_set
 from coldstart.models.backbone import Backbone
-from coldstart.models.backbones import BACKBONES
+from coldstart.models.backbones import fit_backbone
 from coldstart.models.bundle import MANIFEST, Bundle
 from coldstart.models.heads import HEADS
 from coldstart.models.recommender import Recommender
@@ -112,7 +112,13 @@ class Objective:
                 raise ArtefactError(f"{folder}: not found; run `dvc repro -s pretrain`")
             backbone = Backbone.from_bundle(Bundle.load(folder))
         users = evaluation_set(self._prepared, self._params, number, "validation")
-        return Fold(number, self._prepared.history(number), users, backbone)
+        history = self._prepared.history(number)
+        if self._target.group == "baselines" and backbone is not None:
+            kind = BASELINES[self._target.name].reads or backbone.kind
+            if kind != backbone.kind:
+                pretrain, seed = self._params.pretrain, self._params.seed
+                backbone = fit_backbone(kind, history, users.episodes, pretrain, seed)
+        return Fold(number, history, users, backbone)
 
     def _error(self, model: Recommender, fold: Fold) -> float:
         shots = self._params.prepare.shots
@@ -127,7 +133,7 @@ class Objective:
         params, seed = self._params.pretrain, self._params.seed
         changed = params.model_copy(update={self._target.name: section})
         episodes = fold.users.episodes
-        backbone = BACKBONES[self._target.name](fold.history, episodes, changed, seed)
+        backbone = fit_backbone(self._target.name, fold.history, episodes, changed, seed)
         return BASELINES[JUDGE].fit(fold.history, backbone, episodes, self._judge, seed)
 
     def _fit_baseline(self, fold: Fold, section: Section, watch: Any) -> Recommender:

@@ -9,10 +9,31 @@ from coldstart.models.backbone import Backbone
 from coldstart.models.backbones.deepfm import fit_deepfm_backbone
 from coldstart.models.backbones.mf import fit_mf
 from coldstart.models.backbones.two_tower import fit_two_tower
+from coldstart.models.backbones.vbpmf import fit_vbpmf
+from coldstart.models.user_prior import with_choice, with_user_prior
 from coldstart.params import PretrainParams
 
 BACKBONES: dict[str, Callable[[History, Episodes, PretrainParams, int], Backbone]] = {
     "mf": fit_mf,
+    "vbpmf": fit_vbpmf,
     "two_tower": fit_two_tower,
     "deepfm": fit_deepfm_backbone,
 }
+
+
+def fit_backbone(
+    name: str, history: History, validation: Episodes, params: PretrainParams, seed: int
+) -> Backbone:
+    """Fit a backbone by name, and the prior over users on top of it.
+
+    Args:
+        name: a key of ``BACKBONES``.
+        history: ratings of the historical users.
+        validation: episodes of users in neither ``history`` nor the cold users.
+        params: sections of the backbones and of the prior.
+        seed: of everything random.
+    """
+    fitted = BACKBONES[name](history, validation, params, seed)
+    if fitted.covariance_NDD is None:  # point estimates come without a prior over users
+        fitted = with_user_prior(fitted, history)
+    return with_choice(fitted, history, params.user_prior, seed)

@@ -7,6 +7,7 @@ import torch
 from coldstart.data.episodes import Episodes, History
 from coldstart.models.backbone import Backbone
 from coldstart.models.deepfm import fit_deepfm
+from coldstart.models.user_prior import unfitted
 from coldstart.params import PretrainParams
 
 
@@ -29,4 +30,5 @@ def fit_deepfm_backbone(
         prior_FD=model.user_FD,
         group_U=torch.zeros(history.n_users, dtype=torch.int64),
         side_NG=history.item_features_NG,
+        **unfitted(history, features_ND.shape[1]),
     )

@@ -21,6 +21,7 @@ from scipy import sparse
 
 from coldstart.data.episodes import Episodes, History
 from coldstart.models.backbone import Backbone
+from coldstart.models.user_prior import unfitted
 from coldstart.params import MFParams, PretrainParams
 from coldstart.progress import progress
 
@@ -107,8 +108,8 @@ class Factorisation:
         rows = np.searchsorted(users, history.users_R.numpy())
         items, y = history.items_R.numpy(), history.targets_R.numpy().astype(np.float64)
         n_users, n_items, d = len(users), history.n_items, params.factors
-        x = _behind_constant(history.user_features_UF.numpy()[users])
-        f = _behind_constant(history.item_features_NG.numpy())
+        x = behind_constant(history.user_features_UF.numpy()[users])
+        f = behind_constant(history.item_features_NG.numpy())
         z = np.random.default_rng(seed).normal(scale=START, size=(n_items, 1 + d))
         z[:, 0] = y.mean()
         item_map = np.zeros((f.shape[1], 1 + d))
@@ -170,7 +171,7 @@ def fit_mf(history: History, validation: Episodes, params: PretrainParams, seed:
     group_U = torch.zeros(history.n_users, dtype=torch.int64)
     group_U[users] = torch.from_numpy(group)
     z_CND, count_CN = np.stack(tables), np.stack(counts)
-    return _backbone(z_CND, count_CN, model.user_map, group_U, history.item_features_NG)
+    return _backbone(z_CND, count_CN, model.user_map, group_U, history)
 
 
 def user_groups(n_users: int, crossfit: int, seed: int) -> NDArray[np.int64]:
@@ -185,7 +186,8 @@ def constant_first(factors: Array) -> Array:
     return np.hstack([np.ones((len(factors), 1)), factors[:, 1:]])
 
 
-def _behind_constant(features: NDArray[np.float32]) -> Array:
+def behind_constant(features: NDArray[np.float32]) -> Array:
+    """Side information with a column of ones in front."""
     return np.hstack([np.ones((len(features), 1)), features.astype(np.float64)])
 
 
@@ -194,7 +196,7 @@ def _backbone(
     count_CN: Array,
     user_map: Array,
     group_U: torch.Tensor,
-    side_NG: torch.Tensor,
+    history: History,
 ) -> Backbone:
     """What the average user gives an item becomes its offset, so that the prior has no constant."""
     features = np.concatenate([np.ones_like(z_CND[..., :1]), z_CND[..., 1:]], axis=-1)
@@ -206,7 +208,8 @@ def _backbone(
         count_CN=_float32(count_CN),
         prior_FD=_float32(user_map[1:]),
         group_U=group_U,
-        side_NG=side_NG,
+        side_NG=history.item_features_NG,
+        **unfitted(history, z_CND.shape[-1]),
     )
 
 

@@ -20,6 +20,7 @@ from torch.nn import functional
 from coldstart.data.episodes import Episodes, EpisodeSampler, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.descent import Weights, first_offsets, train
+from coldstart.models.user_prior import unfitted
 from coldstart.params import PretrainParams, TwoTowerParams
 
 QUERY_SIZE = 16
@@ -146,6 +147,7 @@ def _backbone(model: TwoTower, weights: Weights, history: History) -> Backbone:
         prior_FD=torch.linalg.solve(gram_FF, x_UF.T.double() @ shift_UD.double()).float(),
         group_U=torch.zeros(history.n_users, dtype=torch.int64),
         side_NG=history.item_features_NG,
+        **unfitted(history, features_ND.shape[1]),
     )
 
 

@@ -1,0 +1,89 @@
+"""Baseline ``vbpmf_implicit``: vbpmf whose prior mean reads *which* items were rated; calibrated.
+
+What newcomers choose to rate says something before their ratings do: the prior mean of their
+weights follows the descriptions of the items (:mod:`coldstart.models.user_prior`). Predictions are
+then calibrated per support size by an affine map that validation users' queries fit by least
+squares, and the variance by a factor. All in closed form: the bar for any gain of meta-learning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from coldstart.baselines.base import Empty
+from coldstart.baselines.vbpmf import VBPMF
+from coldstart.data.episodes import Episodes, History, Support
+from coldstart.models.backbone import Backbone
+from coldstart.models.description import chosen, descriptions
+from coldstart.models.recommender import Prediction, State
+
+
+@dataclass(frozen=True)
+class VBPMFImplicit(VBPMF):
+    """``intercept + slope * vbpmf`` with the better informed prior mean."""
+
+    kind: ClassVar[str] = "vbpmf_implicit"
+    described_NJ: Tensor
+    choice_JD: Tensor
+    damping: float
+    calibration_K3: Tensor  # intercept, slope and factor of the variance after K ratings
+
+    @classmethod
+    def fit(
+        cls, history: History, backbone: Backbone, validation: Episodes, params: Empty, seed: int
+    ) -> Self:
+        """Take over the backbone's table and choice map, scale the noise, calibrate."""
+        model = cls(
+            **cls.taken_over(backbone),
+            described_NJ=descriptions(backbone)[0].clone(),
+            choice_JD=backbone.choice_JD,
+            damping=float(backbone.choice_damping),
+            calibration_K3=torch.tensor([[0.0, 1.0, 1.0]]),
+        ).with_likeliest_noise(validation)
+        sizes = range(validation.support.items_BS.shape[1] + 1)
+        fitted = [model._calibration(validation, k) for k in sizes]
+        return replace(model, calibration_K3=torch.stack(fitted))
+
+    def prior_mean(self, support: Support) -> Tensor:
+        """Expected weights given attributes and the choice of items: ``[B, D]``."""
+        support = support._replace(crossfit_B=torch.zeros_like(support.crossfit_B))
+        count_B1 = support.mask_BS.sum(1, keepdim=True)
+        share_BJ = chosen(self.described_NJ[None], support) / (count_B1 + self.damping)
+        return super().prior_mean(support) + share_BJ @ self.choice_JD
+
+    def adapt(self, support: Support) -> State:
+        """As vbpmf, and the calibration for the number of ratings."""
+        last = len(self.calibration_K3) - 1
+        count_B = support.mask_BS.sum(1).clamp(max=last)
+        return super().adapt(support) | {"calibration_B3": self.calibration_K3[count_B]}
+
+    def score(self, state: State, items_BQ: Tensor) -> Prediction:
+        """Calibrated mean and variance."""
+        mean_BQ, variance_BQ = super().score(state, items_BQ)
+        assert variance_BQ is not None
+        intercept_B1, slope_B1, factor_B1 = torch.split(state["calibration_B3"], 1, 1)
+        return Prediction(intercept_B1 + slope_B1 * mean_BQ, factor_B1 * variance_BQ)
+
+    def score_catalogue(self, state: State) -> Prediction:
+        """Calibrated means."""
+        intercept_B1, slope_B1, _ = torch.split(state["calibration_B3"], 1, 1)
+        return Prediction(intercept_B1 + slope_B1 * super().score_catalogue(state).mean)
+
+    def _calibration(self, validation: Episodes, k: int) -> Tensor:
+        """Least squares of the targets on the predictions after ``k`` ratings (not calibrated)."""
+        mean_BQ, variance_BQ = self.score(
+            self.adapt(validation.support.first(k)), validation.items_BQ
+        )
+        assert variance_BQ is not None
+        mask_BQ = validation.mask_BQ
+        mean_R, y_R = mean_BQ[mask_BQ].double(), validation.targets_BQ[mask_BQ].double()
+        slope = ((mean_R - mean_R.mean()) * (y_R - y_R.mean())).sum()
+        slope = slope / (mean_R - mean_R.mean()).square().sum().clamp(min=1e-9)
+        intercept = y_R.mean() - slope * mean_R.mean()
+        error_R = (y_R - intercept - slope * mean_R).square()
+        factor = (error_R / variance_BQ[mask_BQ].double()).mean()
+        return torch.stack([intercept, slope, factor]).float()

@@ -1,0 +1,251 @@
+"""Backbone ``vbpmf``: variational Bayesian matrix factorisation with side-information priors.
+
+A rating is ``b_i + w_u0 + v_i . w_u[1:] + e`` with ``e ~ N(0, s2)``. Items ``z_i = (b_i, v_i)`` are
+``N(f_i W, Lambda)`` and users ``w_u`` are ``N(x_u A, Sigma)`` a priori. Mean field over users and
+items (Lim & Teh 2007) gives closed-form posteriors, each read with the other's posterior
+covariance; W, A, Lambda, Sigma and s2 then follow from expected statistics (cf. the feature-based
+priors of Agarwal & Chen 2009). Nothing is penalised by hand but the two maps.
+
+Legend: U users, N items, E entities of either side, D features with the constant first, G item and
+F user side features, C tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from coldstart.data.episodes import Episodes, History
+from coldstart.models.backbone import Backbone
+from coldstart.models.backbones.mf import (
+    START,
+    Array,
+    Ratings,
+    behind_constant,
+    constant_first,
+    side_map,
+    user_groups,
+)
+from coldstart.models.user_prior import unfitted
+from coldstart.params import PretrainParams, VBPMFParams
+from coldstart.progress import progress
+
+FLOOR = 1e-6
+"""Added to the diagonal of prior covariances, so that a factor that dies leaves no singular one."""
+
+
+class Gaussians(NamedTuple):
+    """Independent normal posteriors of the entities of one side."""
+
+    mean: Array  # [E, D]
+    covariance: Array  # [E, D, D]
+
+
+class Design(NamedTuple):
+    """Expected statistics of one side, as the regressions of the other side read them."""
+
+    x: Array  # [E, D]: E[(1, factors)]
+    second: Array  # [E, D, D]: E[x x']
+    cross: Array  # [E, D]: E[offset x]
+
+
+class Moments(NamedTuple):
+    """Sums over the ratings of each entity; sums over disjoint sets of ratings add up."""
+
+    gram: Array  # [E, D, D]: E[x x']
+    right: Array  # [E, D]: y E[x] - E[offset x]
+    cross: Array  # [E, D]: E[offset x]
+
+    def less(self, other: Moments) -> Moments:
+        """Without the ratings of ``other``."""
+        return Moments(*(mine - theirs for mine, theirs in zip(self, other, strict=True)))
+
+
+@dataclass
+class Side:
+    """Users or items: their posteriors and their prior, a linear map of side information."""
+
+    posterior: Gaussians
+    features: Array  # [E, 1 + G], a constant first
+    active: NDArray[np.bool_]  # [E], who has a rating
+    prior_map: Array  # [1 + G, D]
+    prior_covariance: Array  # [D, D]
+    penalty: float
+
+    def design(self) -> Design:
+        """Expected statistics of these entities."""
+        mean, covariance = self.posterior
+        x = constant_first(mean)
+        own = covariance.copy()
+        own[:, 0, :] = own[:, :, 0] = 0
+        cross = mean[:, :1] * x + covariance[:, 0, :]
+        cross[:, 0] = mean[:, 0]
+        return Design(x, x[:, :, None] * x[:, None, :] + own, cross)
+
+    def solve(self, moments: Moments, noise: float) -> Gaussians:
+        """Posteriors given ratings; an entity without any gets its prior."""
+        prior_precision = np.linalg.inv(self.prior_covariance)
+        covariance = np.linalg.inv(prior_precision + moments.gram / noise)
+        right = self.features @ self.prior_map @ prior_precision + moments.right / noise
+        mean = np.asarray((covariance @ right[..., None])[..., 0], dtype=np.float64)
+        return Gaussians(mean, np.asarray(covariance, dtype=np.float64))
+
+    def refit_prior(self) -> None:
+        """Map and covariance from the posteriors of those with a rating."""
+        mean, covariance = (part[self.active] for part in self.posterior)
+        features = self.features[self.active]
+        self.prior_map = side_map(features, mean, self.penalty)
+        rest = mean - features @ self.prior_map
+        spread = rest.T @ rest / len(rest) + covariance.mean(axis=0)
+        self.prior_covariance = spread + FLOOR * np.eye(len(spread))
+
+
+@dataclass
+class Factorisation:
+    """The state between sweeps."""
+
+    by_user: Ratings
+    by_item: Ratings
+    users: Side
+    items: Side
+    noise: float  # variance, squared target units
+
+    @classmethod
+    def start(
+        cls, history: History, users: NDArray[np.int64], params: VBPMFParams, seed: int
+    ) -> Self:
+        """Global mean, no user effects, small random item factors.
+
+        Args:
+            history: Sorted by user.
+            users: Rows of users.parquet with a rating, ascending; entity r is ``users[r]``.
+            params: Dimensions.
+            seed: Of the random factors.
+        """
+        rows = np.searchsorted(users, history.users_R.numpy())
+        columns, y = history.items_R.numpy(), history.targets_R.numpy().astype(np.float64)
+        n_users, n_items, d = len(users), history.n_items, 1 + params.factors
+        by_user = Ratings.of(rows, columns, y, (n_users, n_items))
+        by_item = Ratings.of(columns, rows, y, (n_items, n_users))
+
+        def side(features: NDArray[np.float32], rated: Ratings) -> Side:
+            n = len(features)
+            return Side(
+                posterior=Gaussians(np.zeros((n, d)), np.zeros((n, d, d))),
+                features=behind_constant(features),
+                active=np.diff(rated.pattern.indptr) > 0,
+                prior_map=np.zeros((1 + features.shape[1], d)),
+                prior_covariance=np.diag([y.var() / 4] + params.factors * [START]),
+                penalty=params.side_penalty,
+            )
+
+        model = cls(
+            by_user=by_user,
+            by_item=by_item,
+            users=side(history.user_features_UF.numpy()[users], by_user),
+            items=side(history.item_features_NG.numpy(), by_item),
+            noise=float(y.var()),
+        )
+        mean = model.items.posterior.mean
+        mean[:] = np.random.default_rng(seed).normal(scale=START, size=mean.shape)
+        mean[:, 0] = y.mean()
+        model.items.prior_map[0, 0] = y.mean()
+        return model
+
+    def sweep(self) -> None:
+        """Users and their prior, items and theirs, then the noise."""
+        moments = _moments(self.by_user, self.items.design())
+        self.users.posterior = self.users.solve(moments, self.noise)
+        self.users.refit_prior()
+        self.items.posterior = self.items.solve(self.item_moments(), self.noise)
+        self.items.refit_prior()
+        self.noise = self._expected_error(self.item_moments())
+
+    def item_moments(self, users: NDArray[np.int64] | None = None) -> Moments:
+        """What the items' posteriors need of the ratings of some users; None for all."""
+        design = self.users.design()
+        if users is None:
+            return _moments(self.by_item, design)
+        return _moments(self.by_item.columns(users), Design(*(part[users] for part in design)))
+
+    def _expected_error(self, moments: Moments) -> float:
+        """Expected squared error of a training rating under both posteriors.
+
+        With ``a_u`` a user's offset, ``d_u`` the design and ``z`` the item: ``E (y - a - d'z)^2 =
+        y^2 - 2 y (a + d'z) + E a^2 + 2 E[a d]'z + tr(E[dd'] E[zz'])``, summed by item.
+        """
+        mean, covariance = self.items.posterior
+        users = self.users.posterior
+        second = mean[:, :, None] * mean[:, None, :] + covariance
+        offset, ones = users.mean[:, 0], self.by_item.pattern
+        y = self.by_item.values
+        total = float((y.data**2).sum() - 2 * (y @ offset).sum())
+        total += float((ones @ (offset**2 + users.covariance[:, 0, 0])).sum())
+        total += float((moments.gram * second).sum() - 2 * (moments.right * mean).sum())
+        return total / ones.nnz
+
+
+def _moments(ratings: Ratings, design: Design) -> Moments:
+    n, d = design.x.shape
+    gram = (ratings.pattern @ design.second.reshape(n, d * d)).reshape(-1, d, d)
+    cross = ratings.pattern @ design.cross
+    return Moments(gram, ratings.values @ design.x - cross, cross)
+
+
+def fit_vbpmf(
+    history: History, validation: Episodes, params: PretrainParams, seed: int
+) -> Backbone:
+    """Fit on all historical users, then give the items' posteriors without each group of users.
+
+    A cross-fitted table is one item step from the total moments less the group's own, with the
+    users' posteriors held fixed: so all tables share one coordinate system.
+    """
+    settings = params.vbpmf
+    users = np.unique(history.users_R.numpy())
+    model = Factorisation.start(history, users, settings, seed)
+    for _ in progress(range(settings.sweeps), "vbpmf sweeps"):
+        model.sweep()
+    total = model.item_moments()
+    count = np.diff(model.by_item.pattern.indptr).astype(np.float64)
+    full = model.items.solve(total, model.noise)
+    tables, counts = [full.mean], [count]
+    group = user_groups(len(users), settings.crossfit, seed)
+    for g in range(1, group.max(initial=0) + 1):
+        rows = np.flatnonzero(group == g)
+        rest = total.less(model.item_moments(rows))
+        tables.append(model.items.solve(rest, model.noise).mean)
+        counts.append(count - np.diff(model.by_item.columns(rows).pattern.indptr))
+    group_U = torch.zeros(history.n_users, dtype=torch.int64)
+    group_U[users] = torch.from_numpy(group)
+    average = model.users.prior_map[0]
+    features = np.stack([constant_first(table) for table in tables])
+    prior = {
+        "prior_DD": _float32(model.users.prior_covariance),
+        "noise": _float32(np.array(model.noise)),
+    }
+    return Backbone(
+        kind="vbpmf",
+        features_CND=_float32(features),
+        offset_CN=_float32(np.stack(tables)[..., 0] + features @ average),
+        count_CN=_float32(np.stack(counts)),
+        prior_FD=_float32(model.users.prior_map[1:]),
+        group_U=group_U,
+        side_NG=history.item_features_NG,
+        covariance_NDD=_float32(_of_offset(full.covariance, average)),
+        **unfitted(history, 1 + settings.factors) | prior,
+    )
+
+
+def _of_offset(covariance: Array, average: Array) -> Array:
+    """Covariance of (offset, factors) from that of (b, factors); offsets are for ``average``."""
+    turn = np.eye(len(average))
+    turn[0, 1:] = average[1:]
+    return np.asarray(turn @ covariance @ turn.T)
+
+
+def _float32(values: Array) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.float32))

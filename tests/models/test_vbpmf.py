@@ -1,0 +1,139 @@
+"""Variational matrix factorisation against its definition, one entity and one rating at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from coldstart.data.prepared import Prepared
+from coldstart.models.backbone import Backbone
+from coldstart.models.backbones import fit_backbone
+from coldstart.models.backbones.vbpmf import Factorisation, _moments
+from coldstart.params import Params, VBPMFParams, load_params
+
+VBPMF = VBPMFParams(factors=3, sweeps=4, side_penalty=5.0, crossfit=4)
+
+
+@pytest.fixture(scope="module")
+def params(request: pytest.FixtureRequest) -> Params:
+    params = load_params(request.config.rootpath / "params.yaml")
+    return params.model_copy(
+        update={"pretrain": params.pretrain.model_copy(update={"vbpmf": VBPMF})}
+    )
+
+
+@pytest.fixture
+def model(prepared: Prepared) -> Factorisation:
+    history = prepared.history(0)
+    model = Factorisation.start(history, np.unique(history.users_R.numpy()), VBPMF, seed=1)
+    for _ in range(3):
+        model.sweep()
+    return model
+
+
+@pytest.fixture(scope="module")
+def backbone(prepared: Prepared, params: Params) -> Backbone:
+    validation = prepared.eval_episodes(0, "validation")
+    return fit_backbone("vbpmf", prepared.history(0), validation, params.pretrain, seed=0)
+
+
+@pytest.mark.parametrize("user", [0, 7])
+def test_a_user_step_reads_the_items_with_their_uncertainty(
+    model: Factorisation, user: int
+) -> None:
+    posterior = model.users.solve(_moments(model.by_user, model.items.design()), model.noise)
+    mean, covariance = model.items.posterior
+    prior = np.linalg.inv(model.users.prior_covariance)
+    precision, right = prior.copy(), prior @ (model.users.features[user] @ model.users.prior_map)
+    for item in model.by_user.pattern[[user]].indices:
+        y = model.by_user.values[user, item]
+        x = np.concatenate([[1.0], mean[item, 1:]])
+        own = np.pad(covariance[item, 1:, 1:], ((1, 0), (1, 0)))
+        with_offset = np.concatenate([[0.0], covariance[item, 0, 1:]])
+        precision += (np.outer(x, x) + own) / model.noise
+        right += (y * x - mean[item, 0] * x - with_offset) / model.noise
+    np.testing.assert_allclose(posterior.mean[user], np.linalg.solve(precision, right), rtol=1e-8)
+    np.testing.assert_allclose(posterior.covariance[user], np.linalg.inv(precision), rtol=1e-8)
+
+
+def test_the_expected_error_is_the_mean_over_draws_of_both_sides(model: Factorisation) -> None:
+    rng = np.random.default_rng(0)
+
+    def draw(mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+        step = rng.normal(size=mean.shape)
+        return mean + np.einsum("nde,ne->nd", np.linalg.cholesky(covariance), step)
+
+    users, items = model.by_user.values.nonzero()
+    y = np.asarray(model.by_user.values[users, items])
+    errors = []
+    for _ in range(2000):
+        w, z = draw(*model.users.posterior), draw(*model.items.posterior)
+        fitted = z[items, 0] + w[users, 0] + (w[users, 1:] * z[items, 1:]).sum(1)
+        errors.append(((y - fitted) ** 2).mean())
+    expected = model._expected_error(model.item_moments())
+    assert expected == pytest.approx(np.mean(errors), abs=4 * np.std(errors) / np.sqrt(2000))
+
+
+def test_the_prior_is_the_expected_moments_around_the_map(model: Factorisation) -> None:
+    side = model.users
+    side.refit_prior()
+    rest = side.posterior.mean - side.features @ side.prior_map
+    expected = np.mean(
+        [np.outer(r, r) + c for r, c in zip(rest, side.posterior.covariance, strict=True)], axis=0
+    )
+    np.testing.assert_allclose(side.prior_covariance, expected, atol=1e-5)
+
+
+def test_sweeps_converge(prepared: Prepared) -> None:
+    history = prepared.history(0)
+    model = Factorisation.start(history, np.unique(history.users_R.numpy()), VBPMF, seed=1)
+    noises = [model.noise]
+    for _ in range(12):
+        model.sweep()
+        noises.append(model.noise)
+    assert 0 < noises[-1] < noises[0]
+    assert abs(noises[-1] - noises[-2]) < 0.1 * abs(noises[2] - noises[1])
+
+
+def test_a_cross_fitted_table_has_not_seen_the_group(
+    prepared: Prepared, params: Params, backbone: Backbone
+) -> None:
+    """Items whose ratings all come from one group are, in its table, what side information says."""
+    history = prepared.history(0)
+    for group in (1, 3):
+        left = backbone.group_U[history.users_R] != group
+        counted = torch.bincount(history.items_R[left], minlength=history.n_items).float()
+        assert torch.equal(backbone.count_CN[group], counted)
+        unseen = (counted == 0) & (backbone.count_CN[0] > 0)
+        same = torch.isclose(backbone.offset_CN[group], backbone.offset_CN[0])
+        assert not same[unseen].any()
+
+
+def test_the_offset_is_what_the_average_user_gives(
+    prepared: Prepared, backbone: Backbone, params: Params
+) -> None:
+    assert backbone.covariance_NDD is not None
+    D = 1 + VBPMF.factors
+    assert backbone.features_CND.shape == (1 + VBPMF.crossfit, prepared.n_items, D)
+    assert backbone.covariance_NDD.shape == (prepared.n_items, D, D)
+    smallest = torch.linalg.eigvalsh(backbone.covariance_NDD.double()).min()
+    assert float(smallest) > 0
+    rated = backbone.count_CN[0] > 0
+    share = backbone.count_CN[0] / backbone.count_CN[0].sum()
+    assert float(share @ backbone.offset_CN[0]) == pytest.approx(
+        float(prepared.history(0).targets_R.mean()), abs=0.2
+    )
+    # who has been rated more is known better
+    variance_N = backbone.covariance_NDD[:, 0, 0]
+    order = torch.stack([backbone.count_CN[0][rated], variance_N[rated]])
+    assert float(torch.corrcoef(order)[0, 1]) < 0
+
+
+def test_the_seed_decides(prepared: Prepared, params: Params, backbone: Backbone) -> None:
+    history, validation = prepared.history(0), prepared.eval_episodes(0, "validation")
+    again = fit_backbone("vbpmf", history, validation, params.pretrain, seed=0)
+    other = fit_backbone("vbpmf", history, validation, params.pretrain, seed=1)
+    for name, value in backbone.tensors().items():
+        assert torch.equal(again.tensors()[name], value)
+    assert not torch.equal(other.features_CND, backbone.features_CND)
