@@ -19,11 +19,7 @@ from coldstart.models.backbones.mf import (
     user_groups,
 )
 from coldstart.models.bundle import Bundle
-<<<<<<< HEAD
 from coldstart.params import MFParams, load_params
-=======
-from coldstart.params import MFParams, PretrainParams, TwoTowerParams, UserPriorParams, VBPMFParams
->>>>>>> ce971d1 (vbpmf: a backbone with uncertainty, a prior that reads the choice of items, and what reads them)
 
 MF = MFParams(
     factors=3,
@@ -34,26 +30,8 @@ MF = MFParams(
     side_penalty=5.0,
     crossfit=4,
 )
-<<<<<<< HEAD
 PRETRAIN = load_params(Path(__file__).parents[2] / "params.yaml").pretrain
 PARAMS = PRETRAIN.model_copy(update={"mf": MF})
-=======
-PARAMS = PretrainParams(
-    backbone="mf",
-    mf=MF,
-    two_tower=TwoTowerParams(
-        factors=4,
-        hidden=8,
-        epochs=1,
-        batch_size=256,
-        learning_rate=0.01,
-        weight_decay=0.0,
-        dropout=0.0,
-    ),
-    vbpmf=VBPMFParams(factors=3, sweeps=2, side_penalty=5.0, crossfit=2),
-    user_prior=UserPriorParams(damping=5.0, penalty=10.0, draws=1, max_support=5),
-)
->>>>>>> ce971d1 (vbpmf: a backbone with uncertainty, a prior that reads the choice of items, and what reads them)
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,7 @@ import torch
 from coldstart.data.prepared import Prepared
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones.two_tower import TwoTower, fit_two_tower, initial_weights
-<<<<<<< HEAD
 from coldstart.params import TwoTowerParams, load_params
-=======
-from coldstart.params import MFParams, PretrainParams, TwoTowerParams, UserPriorParams, VBPMFParams
->>>>>>> ce971d1 (vbpmf: a backbone with uncertainty, a prior that reads the choice of items, and what reads them)
 
 TOWERS = TwoTowerParams(
     factors=4,
@@ -25,26 +21,8 @@ TOWERS = TwoTowerParams(
     weight_decay=0.0001,
     dropout=0.1,
 )
-<<<<<<< HEAD
 PRETRAIN = load_params(Path(__file__).parents[2] / "params.yaml").pretrain
 PARAMS = PRETRAIN.model_copy(update={"two_tower": TOWERS})
-=======
-PARAMS = PretrainParams(
-    backbone="two_tower",
-    mf=MFParams(
-        factors=3,
-        sweeps=1,
-        user_penalty=1.0,
-        item_penalty=1.0,
-        bias_penalty=1.0,
-        side_penalty=1.0,
-        crossfit=1,
-    ),
-    two_tower=TOWERS,
-    vbpmf=VBPMFParams(factors=3, sweeps=2, side_penalty=5.0, crossfit=2),
-    user_prior=UserPriorParams(damping=5.0, penalty=10.0, draws=1, max_support=5),
-)
->>>>>>> ce971d1 (vbpmf: a backbone with uncertainty, a prior that reads the choice of items, and what reads them)
 
 
 @pytest.fixture(scope="module")

@@ -151,7 +151,11 @@ def test_a_killed_stage_resumes_to_the_same_bytes(
 def test_bundles_load_and_repeat(
     workspace: Workspace, prepared: Prepared, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = {"prepare__folds": [0, 1], "meta_train__loop__max_steps": 20}
+    changes = {
+        "prepare__folds": [0, 1],
+        "meta_train__algorithms": [name],
+        "meta_train__loop__max_steps": 20,
+    }
     folders = [workspace("a", **changes), workspace("b", **changes)]
     for folder in folders:
         monkeypatch.chdir(folder)

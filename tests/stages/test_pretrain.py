@@ -30,15 +30,10 @@ def workspace(
     prepared.save(layout.PREPARED)
     raw = read_yaml(ROOT / "params.yaml")
     raw["threads"] = 1
-<<<<<<< HEAD
-    raw["pretrain"]["mf"].update(factors=3, sweeps=3, crossfit=3)
-    for name in ("two_tower", "deepfm"):
-        raw["pretrain"][name].update(epochs=1, factors=3, hidden=4)
-=======
     for name in ("mf", "vbpmf"):
         raw["pretrain"][name].update(factors=3, sweeps=3, crossfit=3)
-    raw["pretrain"]["two_tower"].update(epochs=1, factors=3, hidden=4)
->>>>>>> ce971d1 (vbpmf: a backbone with uncertainty, a prior that reads the choice of items, and what reads them)
+    for name in ("two_tower", "deepfm"):
+        raw["pretrain"][name].update(epochs=1, factors=3, hidden=4)
     _write(raw)
     return raw
 
