@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 DAG = "coldstart_train"
+STAGES = ("validate", "prepare", "pretrain", "meta_train", "evaluate", "report")
+Alone = Callable[..., dict[str, Any]]
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 
-def outs(lock: dict[str, Any]) -> dict[str, Any]:
-    return {stage: entry["outs"] for stage, entry in lock.items()}
+@pytest.fixture
+def alone(stack: Any, checkout_at: Callable[[Path], Path], tmp_path: Path) -> Alone:
+    """Gives the ``dvc.lock`` entries of a run's params in a checkout that shares nothing."""
+
+    def compute(run: str, *targets: str) -> dict[str, Any]:
+        checkout = checkout_at(tmp_path / run.replace(":", "-"))
+        (checkout / "params.yaml").write_text(stack.airflow().xcom(DAG, run, "configure"))
+        own = {"PYTHONPATH": str(checkout / "src"), "COLDSTART_TRACKING": "off"}
+        place = replace(stack, checkout=checkout, environment={**stack.environment, **own})
+        fetched = place.coldstart("fetch")
+        assert fetched.returncode == 0, fetched.stderr
+        done = place.python("-m", "dvc", "repro", *targets)
+        assert done.returncode == 0, done.stderr
+        lock: dict[str, Any] = yaml.safe_load((checkout / "dvc.lock").read_text())["stages"]
+        assert done.stdout.count("Running stage") == len(lock), "something was restored"
+        return lock
+
+    return compute
 
 
 def test_the_first_run_ends_with_leaderboard_decision_and_version(stack: Any) -> None:
@@ -33,16 +51,31 @@ def test_dvc_repro_then_has_nothing_to_do(stack: Any) -> None:
     assert "up to date" in stack.python("-m", "dvc", "status").stdout
 
 
-def test_two_runs_at_once_get_the_results_that_each_has_alone(stack: Any) -> None:
-    stages = ("prepare", "meta_train")
+def test_two_runs_at_once_get_the_results_that_each_has_alone(stack: Any, alone: Alone) -> None:
+    """Both runs, all stages; params differ so that no stage has the same result in both."""
+    airflow = stack.airflow()
     runs = [
-        stack.airflow().trigger(DAG, {"overrides": {"seed": seed}, "algorithms": ["bayes_head"]})
+        airflow.trigger(
+            DAG,
+            {
+                "algorithms": ["bayes_head"],
+                "overrides": {
+                    "seed": seed,
+                    "validate.min_ratings": 1000 + seed,
+                    "algorithms.bayes_head.outer_rate": 0.01 * seed,
+                },
+            },
+        )
         for seed in (1, 2)
     ]
     assert [stack.finish(run) for run in runs] == ["success", "success"]
-    together = [outs(stack.batons(run, *stages)) for run in runs]
-    assert together[0]["prepare"] != together[1]["prepare"]
-    assert outs(alone(stack, runs[0], "prepare", "meta_train@bayes_head")) == together[0]
+    told = [airflow.run(DAG, run) for run in runs]
+    assert max(run["start_date"] for run in told) < min(run["end_date"] for run in told)
+    together = [stack.batons(run, *STAGES) for run in runs]
+    outs = [{stage: entry["outs"] for stage, entry in lock.items()} for lock in together]
+    assert [stage for stage in outs[0] if outs[0][stage] == outs[1][stage]] == []
+    for run, lock in zip(runs, together, strict=True):
+        assert alone(run) == lock
 
 
 def test_a_refused_form_says_why_on_the_run(stack: Any) -> None:
@@ -64,7 +97,9 @@ def test_bad_data_stops_the_run_without_another_try(stack: Any) -> None:
     assert tasks["prepare"][0] == "upstream_failed"
 
 
-def test_a_killed_training_is_tried_again_and_gives_the_same_bundle(stack: Any) -> None:
+def test_a_killed_training_is_tried_again_and_gives_the_same_bundle(
+    stack: Any, alone: Alone
+) -> None:
     airflow = stack.airflow()
     run = airflow.trigger(DAG, {"overrides": {"seed": 3}, "algorithms": ["maml"]})
     stack.wait_for(lambda: stack.find("bin/coldstart", "meta-train maml")).send_signal(
@@ -73,8 +108,8 @@ def test_a_killed_training_is_tried_again_and_gives_the_same_bundle(stack: Any) 
     assert stack.finish(run) == "success"
     tries = [t["try_number"] for t in airflow.tasks(DAG, run) if t["task_id"] == "meta_train"]
     assert tries == [2]
-    hurt = outs(stack.batons(run, "meta_train"))
-    assert outs(alone(stack, run, "meta_train@maml")) == hurt
+    hurt = stack.batons(run, "meta_train")["meta_train@maml"]
+    assert alone(run, "meta_train@maml")["meta_train@maml"] == hurt
 
 
 def test_a_killed_stack_is_taken_up_again(stack: Any) -> None:
@@ -103,33 +138,6 @@ def test_a_taken_port_is_named_with_its_variable(stack: Any) -> None:
     assert said.returncode != 0
     assert f"port {stack.environment['COLDSTART_AIRFLOW_PORT']} is in use" in said.stderr
     assert "COLDSTART_AIRFLOW_PORT" in said.stderr
-
-
-def alone(stack: Any, run: str, *stages: str) -> dict[str, Any]:
-    """The lock of ``stages`` computed anew: no run cache, no checkpoint, no other run beside it."""
-    home = stack.home.parent / "alone"
-    shutil.rmtree(home, ignore_errors=True)
-    shutil.copytree(stack.home / "dvc" / "remote" / "files", home / "dvc" / "remote" / "files")
-    environment = {**stack.environment, "COLDSTART_HOME": str(home), "COLDSTART_TRACKING": "off"}
-    params = stack.airflow().xcom(DAG, run, "configure")
-    lock = stack.batons(run, "validate", "prepare", "pretrain")
-    made: dict[str, Any] = {}
-    for stage in stages:
-        upstream = {name: entry for name, entry in lock.items() if name != stage}
-        done = subprocess.run(
-            [sys.executable, "-m", "coldstart", "work", stage],
-            input=json.dumps({"params": params, "lock": upstream}),
-            cwd=stack.checkout,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        baton = json.loads(done.stdout.splitlines()[-1])
-        assert not baton["restored"]
-        made |= baton["lock"]
-    return made
 
 
 def test_params_text_round_trips(stack: Any) -> None:
