@@ -7,12 +7,14 @@ from typing import Any
 
 from coldstart.algorithms.base import MetaLearner
 from coldstart.algorithms.bayes_head import BayesHead
+from coldstart.algorithms.cnp import CNP
 from coldstart.algorithms.finetune import FineTune
 from coldstart.algorithms.imaml import IMAML
 from coldstart.algorithms.leo import LEO
 from coldstart.algorithms.maml import FOMAML, MAML
 from coldstart.algorithms.meta_lstm import MetaLSTM
 from coldstart.algorithms.metaprox import MetaProx
+from coldstart.algorithms.proto import Proto
 from coldstart.algorithms.reptile import Reptile
 from coldstart.errors import ParamsError
 from coldstart.params import Params, Section, parse_section
@@ -25,6 +27,8 @@ ALGORITHMS: dict[str, type[MetaLearner[Any]]] = {
     "metaprox": MetaProx,
     "imaml": IMAML,
     "leo": LEO,
+    "proto": Proto,
+    "cnp": CNP,
     "bayes_head": BayesHead,
     "finetune": FineTune,
 }

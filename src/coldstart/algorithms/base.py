@@ -9,7 +9,7 @@ Legend: B users, S support, Q query, N items, D backbone features, F user featur
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
@@ -26,6 +26,9 @@ Theta = dict[str, Tensor]
 """Meta-parameters by name; what meta-training changes and nothing else."""
 
 P = TypeVar("P", bound=Section)
+
+_CHUNK = 4_000_000
+"""Most numbers of a layer held at once while whole catalogues are scored."""
 
 
 class MetaLearner(Recommender, Generic[P]):
@@ -145,3 +148,12 @@ def masked_mean(values_BQ: Tensor, mask_BQ: Tensor) -> Tensor:
     """Mean over the entries that are not padding; 0 for a row without any."""
     total_B = values_BQ.masked_fill(~mask_BQ, 0.0).sum(-1)
     return total_B / mask_BQ.sum(-1).clamp(min=1)
+
+
+def in_chunks(score: Callable[[State], Tensor], state: State, per_user: int) -> Tensor:
+    """``score(state)`` taken a few users at a time, of which each holds ``per_user`` numbers."""
+    rows = max(1, _CHUNK // per_user)
+    users = next(iter(state.values())).shape[0]
+    # once even where there is nobody: the result has a width
+    starts = range(0, max(users, 1), rows)
+    return torch.cat([score({n: v[i : i + rows] for n, v in state.items()}) for i in starts])

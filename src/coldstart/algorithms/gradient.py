@@ -5,7 +5,6 @@ Legend: B users, S support, Q query, N items, D features, F user features.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import TypeVar
@@ -14,13 +13,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from coldstart.algorithms.base import MetaLearner, Theta
+from coldstart.algorithms.base import MetaLearner, Theta, in_chunks
 from coldstart.algorithms.inner_loop import FanInSGD, Rule, Weights, descend
 from coldstart.algorithms.network import (
     Items,
     NetworkParams,
     correction,
     initial_weights,
+    item_tables,
     prior_prediction,
     subset,
 )
@@ -29,13 +29,6 @@ from coldstart.models.backbone import Backbone
 from coldstart.models.heads import Head
 from coldstart.models.recommender import Prediction, State
 from coldstart.params import search
-
-_CHUNK = 4_000_000
-"""Most hidden units held at once while whole catalogues are scored."""
-
-
-_REACH = 2.0
-"""Largest norm of an item's standardised features, in units of the typical one."""
 
 
 class InnerParams(NetworkParams):
@@ -134,15 +127,13 @@ class GradientLearner(MetaLearner[G]):
     def score_catalogue(self, state: State) -> Prediction:
         """See :meth:`Recommender.score_catalogue`; users in chunks, to bound memory."""
         table = Items(*(part[:1] for part in self._tables))
-        users = state["users_B1F"].shape[0]
-        rows = max(1, _CHUNK // (self.n_items * self.params.hidden))
-        scores = []
+
+        def score(part: State) -> Tensor:
+            return self._score(self.theta | part, table, part["users_B1F"])
+
         with torch.no_grad():
-            for start in range(0, users, rows):
-                part = {name: value[start : start + rows] for name, value in state.items()}
-                scores.append(self._score(self.theta | part, table, part["users_B1F"]))
-            empty = self.backbone.offset_CN.new_zeros(0, self.n_items)
-            return self.predict(Prediction(torch.cat(scores) if scores else empty))
+            rows = self.n_items * self.params.hidden
+            return self.predict(Prediction(in_chunks(score, state, rows)))
 
     @cached_property
     def _adapted(self) -> tuple[str, ...]:
@@ -150,20 +141,7 @@ class GradientLearner(MetaLearner[G]):
 
     @cached_property
     def _tables(self) -> Items:
-        """All cross-fitted tables ``[C, N, ...]``, standardised by the table of new users.
-
-        An item counts as often as it is rated, since that is how often users meet it; what the
-        few rated ones have in excess of popular items would otherwise dwarf the rest. Rows far
-        outside are pulled in to ``_REACH`` times the typical norm.
-        """
-        features_CND, (_, _, D) = self.backbone.features_CND, self.backbone.features_CND.shape
-        share_N = self.backbone.count_CN[0] / self.backbone.count_CN[0].sum().clamp(min=1)
-        mean_D = share_N @ features_CND[0]
-        std_D = (share_N @ (features_CND[0] - mean_D).square()).sqrt()
-        standard_CND = (features_CND - mean_D) / torch.where(std_D > 1e-6, std_D, 1.0)
-        norm_CN1 = standard_CND.norm(dim=-1, keepdim=True)
-        standard_CND = standard_CND * (_REACH * math.sqrt(D) / norm_CN1).clamp(max=1)
-        return Items(features_CND, standard_CND, self.backbone.offset_CN)
+        return item_tables(self.backbone)
 
     def _items(self, items_BI: Tensor, crossfit_B: Tensor) -> Items:
         table_B1 = crossfit_B.unsqueeze(1)

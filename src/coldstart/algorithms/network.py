@@ -26,6 +26,9 @@ from coldstart.params import Section, search
 Weights = dict[str, Tensor]
 Subset = Literal["head", "decision", "all", "lora", "film"]
 
+_REACH = 2.0
+"""Largest norm of an item's standardised features, in units of the typical one."""
+
 
 class NetworkParams(Section):
     """Shape of the network and the subset of its weights that a user adapts."""
@@ -65,6 +68,34 @@ class Items(NamedTuple):
     raw_BID: Tensor
     standard_BID: Tensor
     offset_BI: Tensor  # what the backbone predicts for a user of whom nothing is known
+
+
+def standardise(values: Tensor, share_N: Tensor) -> Tensor:
+    """Rows of tables ``[C, N, D]`` or ``[N, D]``, to mean 0 and variance 1 in the first.
+
+    An item counts by ``share_N``, as often as it is rated, since that is how often users meet it;
+    what the few rated ones have in excess of popular items would otherwise dwarf the rest. Rows far
+    outside are pulled in to ``_REACH`` times the typical norm.
+    """
+    D = values.shape[-1]
+    first_ND = values[0] if values.dim() == 3 else values
+    mean_D = share_N @ first_ND
+    std_D = (share_N @ (first_ND - mean_D).square()).sqrt()
+    standard = (values - mean_D) / torch.where(std_D > 1e-6, std_D, 1.0)
+    norm: Tensor = standard.norm(dim=-1, keepdim=True)
+    return standard * (_REACH * math.sqrt(D) / norm).clamp(max=1)
+
+
+def rated_share(backbone: Backbone) -> Tensor:
+    """Share of all historical ratings that each item has: ``[N]``."""
+    return backbone.count_CN[0] / backbone.count_CN[0].sum().clamp(min=1)
+
+
+def item_tables(backbone: Backbone) -> Items:
+    """All cross-fitted tables ``[C, N, ...]``, standardised by the table of new users."""
+    features_CND = backbone.features_CND
+    standard_CND = standardise(features_CND, rated_share(backbone))
+    return Items(features_CND, standard_CND, backbone.offset_CN)
 
 
 def initial_weights(backbone: Backbone, params: NetworkParams, seed: int) -> Weights:
