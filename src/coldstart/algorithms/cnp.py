@@ -2,8 +2,8 @@
 
 An encoder turns every support pair into a vector, a mean over pairs describes the user (Garnelo et
 al. 2018), and a decision network scores items while features of its layer are scaled and shifted by
-that description (FiLM, the modulation of TaNP, Lin et al. 2021, section 3.3). Deviations: the
-network adds to the backbone's prior, the user's mean and one gradient step of a linear head on the
+that description (FiLM, a modulation of TaNP, Lin et al. 2021). Deviations: the network
+adds to the backbone's prior, the user's mean and one gradient step of a linear head on the
 backbone's factors, which TaNP has to learn from nothing, and starts at zero; an encoder reads the
 residual against the prior instead of the rating; means are over (K + c), so that few ratings say
 less than many, and none say nothing; the description is not sampled, and there is no memory of
