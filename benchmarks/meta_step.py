@@ -4,6 +4,11 @@ All three differentiate through the same inner steps of the same 64-64-1 network
 their meta-gradients are compared before anything is timed. They are timed in alternating rounds of
 one process, and medians are reported. The peers adapt one task after another, as their interfaces
 and documentation have it; ours adapts the batch at once. Install them with the extra ``bench``.
+
+``--threads`` are torch's, and 1 for all by default: the tensors of one task are too small for torch
+to split, so more threads change nothing for the peers. Ours are split, and at the end of every
+split operation OpenMP spins until the last thread is done: where other processes hold the cores,
+it waits for them, and our speed collapses. ``OMP_WAIT_POLICY=passive`` lets threads sleep instead.
 """
 
 from __future__ import annotations
