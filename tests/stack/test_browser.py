@@ -80,8 +80,10 @@ def test_from_the_form_to_the_report(stack: Any, page: Any) -> None:
     state = stack.wait_for(lambda: approval(airflow, run_id))
     if state == "awaiting_input":
         page.goto(f"{stack.url}/dags/{DAG}/runs/{run_id}/tasks/approve/required_actions")
+        approve = page.get_by_role("button", name="Approve")
+        approve.wait_for()
         shoot(page, "approval")
-        page.get_by_role("button", name="Approve").click()
+        approve.click()
     assert stack.finish(run_id) == "success"
     assert state == "awaiting_input", airflow.run(DAG, run_id)["note"]
 
