@@ -25,7 +25,7 @@ import torchopt
 from torch import Tensor, nn
 
 from coldstart.algorithms.inner_loop import SGD, descend
-from coldstart.algorithms.network import decision
+from coldstart.algorithms.network import hidden
 
 BATCH, SHOTS, QUERY, STEPS, RATE = 128, 10, 10, 5, 0.05
 INPUTS, HIDDEN = 64, 64
@@ -74,7 +74,8 @@ def ours(net: nn.Sequential, batch: Tasks) -> Callable[[], Gradient]:
     theta = {name: value.requires_grad_() for name, value in weights(net).items()}
 
     def score(w: dict[str, Tensor], x_BIJ: Tensor) -> Tensor:
-        return decision(w, x_BIJ, w["b1_1H"])
+        g_BIH = hidden(w, x_BIJ, torch.zeros(()))
+        return (g_BIH @ w["w3_H1"] + w["b3_11"]).squeeze(-1)
 
     def loss(w: dict[str, Tensor]) -> Tensor:
         return (score(w, x_BSI) - y_BS).square().mean(1)

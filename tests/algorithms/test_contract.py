@@ -186,7 +186,7 @@ def test_bundle_round_trip(
     )
 
 
-@NAMES
+@pytest.mark.parametrize("name", sorted(n for n, m in ALGORITHMS.items() if m.starts_as_backbone))
 def test_untrained_and_without_support_is_the_backbone(
     make: Make, episodes: Episodes, name: str
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from coldstart.algorithms.anil import ANIL
 from coldstart.algorithms.base import MetaLearner
 from coldstart.algorithms.bayes_head import BayesHead
 from coldstart.algorithms.cnp import CNP
@@ -12,8 +13,11 @@ from coldstart.algorithms.finetune import FineTune
 from coldstart.algorithms.imaml import IMAML
 from coldstart.algorithms.leo import LEO
 from coldstart.algorithms.maml import FOMAML, MAML
+from coldstart.algorithms.melu import MeLU
 from coldstart.algorithms.meta_lstm import MetaLSTM
+from coldstart.algorithms.meta_sgd import MetaSGD
 from coldstart.algorithms.metaprox import MetaProx
+from coldstart.algorithms.mlr import MLR
 from coldstart.algorithms.proto import Proto
 from coldstart.algorithms.reptile import Reptile
 from coldstart.errors import ParamsError
@@ -22,6 +26,10 @@ from coldstart.params import Params, Section, parse_section
 ALGORITHMS: dict[str, type[MetaLearner[Any]]] = {
     "maml": MAML,
     "fomaml": FOMAML,
+    "anil": ANIL,
+    "melu": MeLU,
+    "meta_sgd": MetaSGD,
+    "mlr": MLR,
     "reptile": Reptile,
     "meta_lstm": MetaLSTM,
     "metaprox": MetaProx,

@@ -137,22 +137,27 @@ def prior_prediction(weights: Weights, items: Items, users_B1F: Tensor) -> Tenso
 def correction(weights: Weights, items: Items, users_B1F: Tensor) -> Tensor:
     """What the network adds to the prior's score: ``[B, I]``."""
     linear_BI = (items.raw_BID @ weights["skip_1D"].mT).squeeze(-1)
-    # the user's part of the first layer is the same for all items: add it as a bias
-    first_1H = weights["b1_1H"] + users_B1F @ weights["w1_FH"]
-    return linear_BI + decision(weights, items.standard_BID, first_1H)
+    g_BIH = hidden(weights, items.standard_BID, users_B1F @ weights["w1_FH"])
+    return linear_BI + (g_BIH @ weights["w3_H1"] + weights["b3_11"]).squeeze(-1)
 
 
-def decision(weights: Weights, x_BID: Tensor, first_1H: Tensor) -> Tensor:
-    """Two hidden ReLU layers and a linear one: ``[B, I]``."""
-    h_BIH = x_BID @ weights["w1_DH"] + first_1H
+def hidden(weights: Weights, x_BID: Tensor, user_B1H: Tensor) -> Tensor:
+    """Two hidden ReLU layers: ``[B, I, H]``.
+
+    Args:
+        weights: of the network.
+        x_BID: what the first layer reads of items.
+        user_B1H: the user's part of the first layer, the same for all items.
+    """
+    first_B1H = weights["b1_1H"] + user_B1H
+    h_BIH = x_BID @ weights["w1_DH"] + first_B1H
     if "up1_RH" in weights:
         h_BIH = h_BIH + (x_BID @ weights["down1_DR"]) @ weights["up1_RH"]
     h_BIH = torch.relu(_film(weights, h_BIH, "1"))
     g_BIH = h_BIH @ weights["w2_HH"] + weights["b2_1H"]
     if "up2_RH" in weights:
         g_BIH = g_BIH + (h_BIH @ weights["down2_HR"]) @ weights["up2_RH"]
-    g_BIH = torch.relu(_film(weights, g_BIH, "2"))
-    return (g_BIH @ weights["w3_H1"] + weights["b3_11"]).squeeze(-1)
+    return torch.relu(_film(weights, g_BIH, "2"))
 
 
 def _film(weights: Weights, h_BIH: Tensor, layer: str) -> Tensor:
