@@ -82,6 +82,12 @@ def random_episodes(
 
 
 @pytest.fixture(scope="session")
+def sections() -> dict[str, Any]:
+    """What :func:`make` reads of ``params.yaml``."""
+    return SECTIONS
+
+
+@pytest.fixture(scope="session")
 def backbone() -> Backbone:
     return random_backbone()
 
