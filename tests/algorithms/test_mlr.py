@@ -127,8 +127,8 @@ def test_the_training_loss_is_the_expectation_over_heads(
         total_B += float(losses.mean()) / 3
     expected = float(_training_loss(learner, episodes).mean())
     plain = float(learner.query_loss(theta, episodes, training=False).mean())
-    assert expected == pytest.approx(total_B, rel=0.02)
-    assert expected > plain * 1.04  # the spread counts: the comparison above could fail
+    assert total_B > plain
+    assert expected - plain == pytest.approx(total_B - plain, rel=0.2)  # what the spread adds
 
 
 def test_information_is_the_divergence_of_normals() -> None:
