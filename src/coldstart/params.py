@@ -164,13 +164,20 @@ class MFParams(Section):
 class VBPMFParams(Section):
     """Backbone ``vbpmf``: variational Bayesian matrix factorisation."""
 
-    factors: int = Field(ge=1, le=64, description="Dimension of the factors.")
+    factors: int = Field(
+        ge=1,
+        le=64,
+        json_schema_extra=search(4, 24, log=True),
+        description="Dimension of the factors.",
+    )
     sweeps: int = Field(ge=1, le=1000, description="Alternations between users and items.")
     side_penalty: float = Field(
-        gt=0, description="Ridge penalty of the maps from side information to factors."
+        gt=0,
+        json_schema_extra=search(5, 500, log=True),
+        description="Ridge penalty of the maps from side information to factors.",
     )
     crossfit: int = Field(
-        ge=1, le=1000, description="Groups of users left out in turn for training episodes."
+        ge=1, le=100, description="Groups of users for cross-fitted item features; 1: none."
     )
 
 
