@@ -260,12 +260,27 @@ class LoopParams(Section):
 
     max_steps: int = Field(ge=1, description="Most meta-updates.")
     batch_size: int = Field(ge=1, description="Users per meta-update.")
+    accumulate: int = Field(
+        ge=1,
+        description="Parts in which the users of a meta-update are taken, to bound memory; the "
+        "update stays the same up to rounding.",
+    )
+    precision: Literal["float32", "bf16"] = Field(
+        description="bf16: matrix products of a meta-update in bfloat16, worth it on CUDA; "
+        "validation and results are float32, and only float32 on the CPU is bit-exact.",
+    )
     query_size: int = Field(ge=1, description="Query ratings drawn per training episode.")
     max_support: int = Field(ge=0, description="Support sizes are drawn uniformly from 0 to this.")
     eval_every: int = Field(ge=1, description="Steps between evaluations on validation users.")
     patience: int = Field(ge=1, description="Evaluations without improvement before stopping.")
     clip_norm: float = Field(gt=0, description="Largest norm of a meta-gradient.")
     checkpoint_every: int = Field(ge=1, description="Steps between checkpoints.")
+
+    @model_validator(mode="after")
+    def _parts(self) -> LoopParams:
+        if self.accumulate > self.batch_size:
+            raise ValueError(f"accumulate: must be at most batch_size ({self.batch_size})")
+        return self
 
 
 class MetaTrainParams(Section):

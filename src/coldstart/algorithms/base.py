@@ -38,6 +38,8 @@ class MetaLearner(Recommender, Generic[P]):
     """Section of ``params.yaml`` under ``algorithms.KIND``."""
     meta_trained: ClassVar[bool] = True
     """False where the method is its own starting point and the outer loop has nothing to do."""
+    mixed_precision: ClassVar[bool] = True
+    """Whether matrix products may be rounded to bfloat16 while meta-training."""
     starts_as_backbone: ClassVar[bool] = True
     """Whether, before meta-training, a user without support is predicted as by the backbone."""
 

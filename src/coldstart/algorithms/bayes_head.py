@@ -62,6 +62,7 @@ class BayesHead(MetaLearner[BayesHeadParams]):
 
     kind = "bayes_head"
     Params = BayesHeadParams
+    mixed_precision = False  # the solve would be of rounded normal equations
 
     @classmethod
     def initial(cls, backbone: Backbone, params: BayesHeadParams, head: Head, seed: int) -> Theta:

@@ -23,6 +23,7 @@ from coldstart.params import LoopParams
 from coldstart.progress import progress
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.interrupt import EXIT_CODE, Interrupt
+from coldstart.training.micro_batches import batch_gradient
 
 _LOG = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ class Run:
             TrainingDiverged: the loss or a gradient is not finite.
         """
         step = self.step + 1
-        loss, gradients = self.learner.meta_gradient(self.theta, episodes)
+        loss, gradients = batch_gradient(self.learner, self.theta, episodes, self.params)
         norm = torch.stack([gradient.norm() for gradient in gradients.values()]).norm()
         value, size = torch.stack([loss, norm]).tolist()
         if not math.isfinite(value):

@@ -1,0 +1,49 @@
+"""The meta-gradient of a batch, taken in parts and, if asked for, in mixed precision.
+
+Parts bound memory: what second-order methods keep for the backward pass grows with the users that
+adapt at once. A meta-gradient is a mean over users, so the parts' means, weighted by their share of
+the users, sum to that of the whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coldstart.algorithms.base import MetaLearner, Theta
+from coldstart.data.episodes import Episodes
+from coldstart.params import LoopParams
+
+
+def batch_gradient(
+    learner: MetaLearner[Any], theta: Theta, episodes: Episodes, params: LoopParams
+) -> tuple[Tensor, Theta]:
+    """Mean loss of the batch and its meta-gradient, both float32 whatever the precision.
+
+    Equal to ``learner.meta_gradient`` of all episodes up to rounding, unless the learner draws
+    noise by batch. In bf16 matrix products round their factors to bfloat16 and the rest stays
+    float32 (autocast); a learner that solves linear systems is exempt by ``mixed_precision``.
+    """
+    mixed = params.precision == "bf16" and learner.mixed_precision
+    total = torch.zeros((), device=episodes.items_BQ.device)
+    sums: Theta = {}
+    for part in _parts(episodes, params.accumulate):
+        # no cache: it would hand a cast made without a graph to a pass that needs one
+        with torch.autocast(total.device.type, torch.bfloat16, mixed, cache_enabled=False):
+            loss, gradients = learner.meta_gradient(theta, part)
+        share = part.n_users / episodes.n_users
+        total = total + share * loss
+        sums = {name: share * g + sums.get(name, 0.0) for name, g in gradients.items()}
+    return total, sums
+
+
+def _parts(episodes: Episodes, number: int) -> Iterator[Episodes]:
+    """Consecutive users in ``number`` parts, whose sizes differ by one at most."""
+    edges = [episodes.n_users * i // number for i in range(number + 1)]
+    for start, end in pairwise(edges):
+        if end > start:
+            yield episodes.rows(slice(start, end))
