@@ -50,7 +50,7 @@ def main() -> None:
 
 def _stage(name: str, run: Callable[[], None], algorithm: str | None = None) -> None:
     """Check all params, run the stage and track it."""
-    _cap_threads()
+    _our_protocol()
     from coldstart.registry.tracking import tracked_stage
 
     with tracked_stage(name, algorithm):
@@ -67,6 +67,19 @@ def _cap_threads() -> None:
     from coldstart.stack.parameters import check_all
 
     check_all(Path("params.yaml").read_text(encoding="utf-8"))
+
+
+def _our_protocol() -> None:
+    """As :func:`_cap_threads`, and refuse what a legacy protocol has no part in."""
+    from coldstart.errors import ParamsError
+    from coldstart.params import load_params
+
+    if (protocol := load_params().protocol) != "coldstart":
+        raise ParamsError(
+            f"protocol: {protocol} is legacy: `coldstart leaderboard` fits and shows it, and "
+            "nothing else runs with it; set it back to coldstart"
+        )
+    _cap_threads()
 
 
 @app.command(rich_help_panel=PIPELINE)
@@ -152,11 +165,15 @@ def leaderboard(
     k: Annotated[int | None, typer.Option(help="Only this number of shots.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the results on cold users, with intervals."""
+    """Print the results on cold users, with intervals; with protocol: metarec, those of it."""
     from coldstart.evaluation.console import as_json as to_json
     from coldstart.evaluation.console import leaderboard_tables
     from coldstart.evaluation.leaderboard import leaderboard_rows
+    from coldstart.params import load_params
 
+    if load_params().protocol == "metarec":
+        _legacy_leaderboard(metric, k, json_rows=as_json)
+        return
     rows = leaderboard_rows(metric, k)
     if as_json:
         columns = ["dataset", "split", "method", "k", "metric", "mean", "low", "high", "n_users"]
@@ -167,6 +184,26 @@ def leaderboard(
     if metric is None:
         rows = rows[rows["metric"].isin(["rmse", "log_loss", "ndcg@5", "recall@10"])]
     Console().print(leaderboard_tables(rows))
+
+
+def _legacy_leaderboard(metric: str | None, k: int | None, *, json_rows: bool) -> None:
+    from coldstart.errors import ParamsError
+
+    if metric is not None or k is not None:
+        raise ParamsError("protocol: metarec has one support size; leave out --metric and --k")
+    _cap_threads()
+    from coldstart.legacy.board import legacy_rows, tables
+    from coldstart.params import load_params
+
+    rows = legacy_rows(load_params())
+    if json_rows:
+        from coldstart.evaluation.console import as_json
+
+        typer.echo(as_json(rows, list(rows.columns)))
+        return
+    from rich.console import Console
+
+    Console().print(tables(rows))
 
 
 @app.command(rich_help_panel=RESULTS)
@@ -203,7 +240,7 @@ def tune(
     ] = None,
 ) -> None:
     """Choose the numbers of methods on validation users; resumes, and writes params.yaml."""
-    _cap_threads()
+    _our_protocol()
     from coldstart.tuning.run import parse_folds, tune
 
     tune(names, trials, parse_folds(folds))
@@ -357,7 +394,7 @@ def run(
 @app.command(rich_help_panel=MODELS)
 def publish() -> None:
     """Put the results that lie here into MLflow; the last line is JSON with the run's address."""
-    _cap_threads()
+    _our_protocol()
     from coldstart.registry import store
     from coldstart.registry.publish import publish
 
@@ -368,7 +405,7 @@ def publish() -> None:
 @app.command(rich_help_panel=MODELS)
 def gate() -> None:
     """Compare the candidate with the champion; the last line is the decision as JSON."""
-    _cap_threads()
+    _our_protocol()
     from coldstart.registry import store
     from coldstart.registry.gating import gate
 

@@ -377,6 +377,10 @@ class Params(Section):
     device: Literal["cpu", "cuda"] = Field(
         description="Where meta-training runs; only 'cpu' is bit-exact."
     )
+    protocol: Literal["coldstart", "metarec"] = Field(
+        description="coldstart: ours. metarec: the legacy one of RecBole-MetaRec, which only "
+        "`coldstart leaderboard` knows, fitting as it goes; no stage runs and nothing is promoted."
+    )
     head: Literal["rating", "click"] = Field(
         description="rating: rating points (MSE); click: probability of a like (cross-entropy)."
     )

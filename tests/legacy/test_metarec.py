@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
-import metarec
 from coldstart.data.prepared import Prepared
 from coldstart.data.sources import read_source
+from coldstart.legacy import metarec
 
 NO_TIES = torch.zeros(1, 10, dtype=torch.int64)
 
@@ -69,7 +71,7 @@ def test_only_users_in_the_interval_take_part(tiny_source: Path) -> None:
     source = read_source(tiny_source, "tiny")
     light = source.ratings[source.ratings["user_id"] == "u0"].head(12)
     rest = source.ratings[source.ratings["user_id"] != "u0"]
-    kept = metarec.eligible(metarec.replace(source, ratings=metarec.pd.concat([light, rest])))
+    kept = metarec.eligible(replace(source, ratings=pd.concat([light, rest])))
     assert set(kept.ratings["user_id"]) == set(rest["user_id"])
 
 
