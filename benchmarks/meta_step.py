@@ -3,7 +3,12 @@
 All three differentiate through the same inner steps of the same 64-64-1 network on the same tasks;
 their meta-gradients are compared before anything is timed. They are timed in alternating rounds of
 one process, and medians are reported. The peers adapt one task after another, as their interfaces
-and documentation have it; ours adapts the batch at once. Install them with the extra ``bench``.
+and documentation have it, so the size of the batch is nothing to them; ours adapts the batch at
+once, at the size that is fastest here. Install them with the extra ``bench``.
+
+The share of the matrix-product rate is the time that the step's matrix products take when they run
+alone, with the same operands, over the time of the step: 1 would be a step that does nothing else.
+Then follows every algorithm of ``params.yaml``, with its own network (``algorithm_cost.py``).
 
 ``--threads`` are torch's, and 1 for all by default: the tensors of one task are too small for torch
 to split, so more threads change nothing for the peers. Ours are split, and at the end of every
@@ -15,19 +20,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import higher
 import torch
 import torchopt
 from torch import Tensor, nn
 
+from coldstart.algorithms import ALGORITHMS
 from coldstart.algorithms.inner_loop import SGD, descend
 from coldstart.algorithms.network import hidden
+from matmul_share import matmul_share, medians
 
-BATCH, SHOTS, QUERY, STEPS, RATE = 128, 10, 10, 5, 0.05
+BATCHES, PEER_BATCH = (16, 32, 64, 128, 256, 512), 64
+SHOTS, QUERY, STEPS, RATE = 10, 10, 5, 0.05
 INPUTS, HIDDEN = 64, 64
 
 Tasks = tuple[Tensor, Tensor, Tensor, Tensor]  # x_BSI, y_BS, x_BQI, y_BQ
@@ -35,17 +44,17 @@ Gradient = dict[str, Tensor]
 NAMES = ("w1_DH", "b1_1H", "w2_HH", "b2_1H", "w3_H1", "b3_11")
 
 
-def tasks(dtype: torch.dtype) -> Tasks:
+def tasks(dtype: torch.dtype, size: int) -> Tasks:
     generator = torch.Generator().manual_seed(1)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
 
     return (
-        normal(BATCH, SHOTS, INPUTS),
-        normal(BATCH, SHOTS),
-        normal(BATCH, QUERY, INPUTS),
-        normal(BATCH, QUERY),
+        normal(size, SHOTS, INPUTS),
+        normal(size, SHOTS),
+        normal(size, QUERY, INPUTS),
+        normal(size, QUERY),
     )
 
 
@@ -81,7 +90,7 @@ def ours(net: nn.Sequential, batch: Tasks) -> Callable[[], Gradient]:
         return (score(w, x_BSI) - y_BS).square().mean(1)
 
     def step() -> Gradient:
-        start = {name: value.expand(BATCH, *value.shape) for name, value in theta.items()}
+        start = {name: value.expand(len(y_BS), *value.shape) for name, value in theta.items()}
         end = descend(loss, start, STEPS, SGD(RATE), second_order=True)
         total = (score(end, x_BQI) - y_BQ).square().mean(1).mean()
         gradients = torch.autograd.grad(total, list(theta.values()))
@@ -107,7 +116,7 @@ def with_higher(net: nn.Sequential, batch: Tasks) -> Callable[[], Gradient]:
             ):
                 for _ in range(STEPS):
                     diffopt.step((fnet(xs).squeeze(1) - ys).square().mean())
-                ((fnet(xq).squeeze(1) - yq).square().mean() / BATCH).backward()
+                ((fnet(xq).squeeze(1) - yq).square().mean() / len(batch[0])).backward()
         return _collected(net)
 
     return step
@@ -123,7 +132,7 @@ def with_torchopt(net: nn.Sequential, batch: Tasks) -> Callable[[], Gradient]:
         for xs, ys, xq, yq in zip(*batch, strict=True):
             for _ in range(STEPS):
                 optimiser.step((net(xs).squeeze(1) - ys).square().mean())
-            ((net(xq).squeeze(1) - yq).square().mean() / BATCH).backward()
+            ((net(xq).squeeze(1) - yq).square().mean() / len(batch[0])).backward()
             torchopt.recover_state_dict(net, net_state)
             torchopt.recover_state_dict(optimiser, state)
         return _collected(net)
@@ -136,7 +145,7 @@ METHODS = {"coldstart": ours, "higher": with_higher, "torchopt": with_torchopt}
 
 def check() -> float:
     """Largest difference of any meta-gradient from ours, over the largest entry; in float64."""
-    batch = tasks(torch.float64)
+    batch = tasks(torch.float64, PEER_BATCH)
     results = {name: make(network(torch.float64), batch)() for name, make in METHODS.items()}
     reference = results["coldstart"]
     worst = max(
@@ -148,21 +157,35 @@ def check() -> float:
     return worst
 
 
-def measure(rounds: int, repeats: int) -> dict[str, float]:
+def best_batch(rounds: int) -> int:
+    """The batch size at which ours has most tasks per second."""
+    net, most = network(torch.float32), max(BATCHES)
+    steps = {size: (ours(net, tasks(torch.float32, size)), most // size) for size in BATCHES}
+    taken = medians(steps, rounds)
+    return max(BATCHES, key=lambda size: size / taken[size])
+
+
+def measure(batch: int, rounds: int) -> dict[str, float]:
     """Median tasks per second of each method in alternating rounds, float32."""
-    batch = tasks(torch.float32)
-    steps = {name: make(network(torch.float32), batch) for name, make in METHODS.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for step in steps.values():
-        step()
-    for _ in range(rounds):
-        for name, step in steps.items():
-            times = repeats if name == "coldstart" else 1
-            start = time.perf_counter()
-            for _ in range(times):
-                step()
-            seconds[name].append((time.perf_counter() - start) / times)
-    return {name: BATCH / statistics.median(values) for name, values in seconds.items()}
+    sizes = {name: batch if name == "coldstart" else PEER_BATCH for name in METHODS}
+    repeats = {name: 10 if name == "coldstart" else 1 for name in METHODS}
+    steps = {
+        name: (make(network(torch.float32), tasks(torch.float32, sizes[name])), repeats[name])
+        for name, make in METHODS.items()
+    }
+    taken = medians(steps, rounds)
+    return {name: sizes[name] / taken[name] for name in METHODS}
+
+
+def algorithms(threads: int) -> dict[str, dict[str, float]]:
+    """Tasks per second and peak memory of each, one process after another."""
+    script = Path(__file__).with_name("algorithm_cost.py")
+    found = {}
+    for name in ALGORITHMS:
+        command = [sys.executable, str(script), name, "--threads", str(threads)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found[name] = json.loads(done.stdout)
+    return found
 
 
 def main() -> None:
@@ -171,19 +194,31 @@ def main() -> None:
         "--json", action="store_true", help="print one JSON object and nothing else"
     )
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--repeats", type=int, default=10, help="our steps per round")
-    parser.add_argument("--threads", type=int, default=1, help="torch threads of all three")
+    parser.add_argument("--threads", type=int, default=1, help="torch threads of all")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     difference = check()
-    speed = measure(options.rounds, options.repeats)
+    batch = best_batch(options.rounds)
+    speed = measure(batch, options.rounds)
     ratio = {name: speed["coldstart"] / x for name, x in speed.items() if name != "coldstart"}
+    step = ours(network(torch.float32), tasks(torch.float32, batch))
+    products = matmul_share(step, options.rounds)
+    each = algorithms(options.threads)
     if options.json:
-        print(json.dumps({"tasks_per_second": speed, "ratio": ratio}))
+        result = {"tasks_per_second": speed, "ratio": ratio, "batch": batch}
+        gflops = {"products_alone": products.alone, "step": products.step}
+        rates = {"matmul_share": products.share, "gflops": gflops}
+        print(json.dumps(result | rates | {"algorithms": each}))
         return
-    print(f"meta-gradients agree to {difference:.1e}")
+    print(f"meta-gradients agree to {difference:.1e}; best batch {batch} of {BATCHES}")
     for name, x in speed.items():
         print(f"{name:10} {x:8.0f} tasks/s" + (f"  {ratio[name]:.1f}x" if name in ratio else ""))
+    print(
+        f"matrix products alone {products.alone:.1f} Gflop/s, the step {products.step:.1f}: "
+        f"{products.share:.0%}\n"
+    )
+    for name, cost in each.items():
+        print(f"{name:10} {cost['tasks_per_second']:8.0f} tasks/s {cost['peak_mb']:8.1f} MiB")
 
 
 if __name__ == "__main__":

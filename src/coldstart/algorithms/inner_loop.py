@@ -38,7 +38,9 @@ class SGD:
 
     def __call__(self, weights: Weights, gradients: Weights, loss_B: Tensor) -> Weights:
         """One step for all users."""
-        return {name: torch.sub(w, gradients[name], alpha=self.rate) for name, w in weights.items()}
+        # `add` of a negative, since the derivative of `sub` negates a tensor first
+        rate = -self.rate
+        return {name: torch.add(w, gradients[name], alpha=rate) for name, w in weights.items()}
 
 
 class FanInSGD(SGD):
@@ -52,7 +54,7 @@ class FanInSGD(SGD):
     def __call__(self, weights: Weights, gradients: Weights, loss_B: Tensor) -> Weights:
         """One step for all users."""
         return {
-            name: torch.sub(w, gradients[name], alpha=self.rate / fan_in(w))
+            name: torch.add(w, gradients[name], alpha=-self.rate / fan_in(w))
             for name, w in weights.items()
         }
 
