@@ -75,6 +75,7 @@ def prepare_params() -> PrepareParams:
         min_ratings=15,
         query_size=5,
         shots=(0, 1, 3, 5, 10),
+        features=("attributes", "genres", "year", "graph"),
     )
 
 

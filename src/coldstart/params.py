@@ -86,6 +86,10 @@ class ValidateParams(Section):
     )
 
 
+Feature = Literal["attributes", "genres", "year", "graph", "title"]
+"""Kinds of side information; the first is of users, the others of items."""
+
+
 class PrepareParams(Section):
     """The evaluation protocol: who is cold, and what is known of them."""
 
@@ -112,6 +116,11 @@ class PrepareParams(Section):
     shots: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         min_length=1, strict=False, description="Support sizes K of the sweep, ascending."
     )
+    features: tuple[Feature, ...] = Field(
+        strict=False,
+        description="Side information that methods may use, as far as the dataset has it; title "
+        "is read by a language model and needs the extra `text`.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> PrepareParams:
@@ -123,6 +132,8 @@ class PrepareParams(Section):
             raise ValueError("folds: the temporal split has one fold, [0]")
         if len(set(self.folds)) != len(self.folds) or max(self.folds) >= self.n_folds:
             raise ValueError("folds: must be distinct and below n_folds")
+        if len(set(self.features)) != len(self.features):
+            raise ValueError("features: must be distinct")
         return self
 
 

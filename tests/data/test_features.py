@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +12,9 @@ import torch
 from coldstart.data.features import UserEncoder, fit_user_encoder
 from coldstart.data.item_features import item_features
 from coldstart.data.prepared import Prepared
-from coldstart.data.sources import Source
+from coldstart.data.sources import Source, read_source
 from coldstart.errors import DataError
+from coldstart.params import Feature
 
 
 @pytest.fixture
@@ -80,6 +83,14 @@ def test_wrong_attributes_are_named(
         fit_user_encoder(attributes).encode(raw)
 
 
+def test_attributes_that_are_not_used_are_known_and_change_nothing(
+    attributes: pd.DataFrame,
+) -> None:
+    encoder = fit_user_encoder(attributes, used=False)
+    assert set(encoder.dropped) == set(attributes.columns)
+    assert encoder.encode({"gender": "F"}).shape == (0,)
+
+
 def test_no_attributes_no_features() -> None:
     encoder = fit_user_encoder(pd.DataFrame(index=range(3)))
     assert encoder.encode({}).shape == (0,)
@@ -102,7 +113,8 @@ def test_genres_and_year() -> None:
             "release_year": [str(1990 + i) for i in range(n - 1)] + ["unknown"],
         }
     )
-    block, labels = item_features(_source(items, None, None), keys)
+    known = np.arange(len(keys)) > 0
+    block, labels = item_features(_source(items, None, None), keys, known, ["genres", "year"])
     assert labels == ["genre=A", "genre=B", "year"]
     np.testing.assert_allclose(block[[0, -1]], 0)
     np.testing.assert_allclose(block[1:-1, 1], [-0.5, 0.5] * 5)
@@ -119,11 +131,28 @@ def test_knowledge_graph_brings_neighbours_together() -> None:
     triples = [(f"e{i}", "by", f"d{i % 2}") for i in range(n)]
     triples += [(f"g{i % 3}", "of", f"e{i}") for i in range(n)]
     kg = pd.DataFrame(triples, columns=["head_id", "relation_id", "tail_id"])
-    block, labels = item_features(_source(None, kg, link), keys)
-    again, _ = item_features(_source(None, kg.sample(frac=1, random_state=0), link), keys)
+    known = np.arange(len(keys)) > 0
+    block, labels = item_features(_source(None, kg, link), keys, known, ["graph"])
+    shuffled = _source(None, kg.sample(frac=1, random_state=0), link)
+    again, _ = item_features(shuffled, keys, known, ["graph"])
     np.testing.assert_allclose(block, again, atol=1e-5)
     assert len(labels) == block.shape[1] >= 2
     assert not block[[0, n]].any()  # the unknown item and the one without a link
     same = block[1] @ block[7] / np.linalg.norm(block[1]) / np.linalg.norm(block[7])
     assert same == pytest.approx(1, abs=1e-4)  # items 0 and 6 share both neighbours
     assert np.linalg.norm(block[1] - block[2]) > 0.5
+
+
+def test_only_chosen_features_are_there(tiny_source: Path) -> None:
+    source = read_source(tiny_source, "tiny")
+    keys = ["", *source.items["item_id"]]
+    known = np.arange(len(keys)) > 0
+
+    def kinds(*chosen: Feature) -> set[str]:
+        block, labels = item_features(source, keys, known, chosen)
+        assert block.shape == (len(keys), len(labels))
+        return {label.split("=")[0].split(" ")[0] for label in labels}
+
+    assert kinds() == set()
+    assert kinds("attributes", "year") == {"year"}
+    assert kinds("genres", "year", "graph") == {"genre", "year", "kg"}

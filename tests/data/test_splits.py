@@ -33,6 +33,7 @@ def params(**changes: object) -> PrepareParams:
         "min_ratings": 6,
         "query_size": 2,
         "shots": (0, 1, 2, 4),
+        "features": (),
     }
     return PrepareParams(**{**base, **changes})  # type: ignore[arg-type]
 

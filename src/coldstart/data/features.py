@@ -26,6 +26,8 @@ MIN_USERS = 5
 BANDS = 5
 POSTCODES = ("zip", "zip_code", "zipcode", "postcode", "postal_code")
 
+NOT_USED = "prepare.features has no attributes"
+
 Floats = NDArray[np.float32]
 
 
@@ -136,17 +138,17 @@ def _indicators(column: CategoryColumn | BandColumn, raw: pd.Series) -> Floats:
     return block
 
 
-def fit_user_encoder(attributes: pd.DataFrame) -> UserEncoder:
+def fit_user_encoder(attributes: pd.DataFrame, *, used: bool = True) -> UserEncoder:
     """Choose an encoding for each attribute column from the users known at training time.
 
     A column of numbers becomes quantile bands, one of few values indicators, a postcode its first
     character. What is left, free text or near-unique values, identifies people more than it says
-    about their taste: it is dropped, with a note.
+    about their taste: it is dropped, with a note. So is every column if none is to be ``used``.
     """
     columns: list[CategoryColumn | BandColumn] = []
     dropped: dict[str, str] = {}
     for name in attributes.columns:
-        fitted = _fit_column(str(name), attributes[name])
+        fitted = _fit_column(str(name), attributes[name]) if used else NOT_USED
         if isinstance(fitted, str):
             dropped[str(name)] = fitted
         else:

@@ -1,4 +1,4 @@
-"""Features of items from genres, year and knowledge graph. No rating is read here.
+"""Features of items from genres, year, knowledge graph and title. No rating is read here.
 
 Legend: N items with the unknown one (row 0, all zeros), G features. Columns are centred over the
 items that have the information; zeros mean that nothing is known.
@@ -6,6 +6,7 @@ items that have the information; zeros mean that nothing is known.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from scipy.sparse.linalg import svds
 from threadpoolctl import threadpool_limits
 
 from coldstart.data.sources import GENRE_COLUMNS, TITLE_COLUMNS, YEAR_COLUMNS, Source
+from coldstart.data.title_text import TextEncoder, minilm, title_features
+from coldstart.params import Feature
 
 KG_DIMENSIONS = 16
 MIN_ITEMS = 5
@@ -42,21 +45,42 @@ class ItemColumns:
         return cls(*first)
 
 
-def item_features(source: Source, keys: list[str]) -> tuple[Floats, list[str]]:
-    """Features ``[N, G]`` of the items ``keys`` (row 0 is the unknown item) and their names."""
+def item_features(
+    source: Source,
+    keys: list[str],
+    known_N: NDArray[np.bool_],
+    chosen: Collection[Feature],
+    encode: TextEncoder = minilm,
+) -> tuple[Floats, list[str]]:
+    """Features ``[N, G]`` of the items ``keys`` (row 0 is the unknown item) and their names.
+
+    Args:
+        source: What is known of items.
+        keys: Of each row.
+        known_N: The items of the past, which principal components are taken from.
+        chosen: Which kinds of features; one that the dataset has not is left out.
+        encode: Reads titles.
+
+    Raises:
+        ParamsError: titles are chosen and their encoder is not installed.
+    """
     blocks: list[Floats] = [np.zeros((len(keys), 0), dtype=np.float32)]
     labels: list[str] = []
     if source.items is not None:
         table = source.items.drop_duplicates("item_id").set_index("item_id").reindex(keys)
         columns = ItemColumns.of(source.items)
-        if columns.genres is not None:
+        if columns.genres is not None and "genres" in chosen:
             block, names = _genres(table[columns.genres].fillna(""))
             blocks.append(block)
             labels += [f"genre={name}" for name in names]
-        if columns.year is not None:
+        if columns.year is not None and "year" in chosen:
             blocks.append(_year(table[columns.year]))
             labels.append("year")
-    if source.kg is not None and source.link is not None:
+        if columns.title is not None and "title" in chosen:
+            block = title_features(table[columns.title].fillna("").tolist(), known_N, encode)
+            blocks.append(block)
+            labels += [f"title {d}" for d in range(block.shape[1])]
+    if source.kg is not None and source.link is not None and "graph" in chosen:
         block = _knowledge_graph(source.kg, source.link, keys)
         blocks.append(block)
         labels += [f"kg {d}" for d in range(block.shape[1])]

@@ -34,6 +34,7 @@ def prepare_source(
     Raises:
         DataError: the protocol needs timestamps that the dataset has not, or leaves no user to
             learn from or to evaluate.
+        ParamsError: titles are to be read and the extra ``text`` is not installed.
     """
     needs_time = params.split == "temporal" or params.order == "chronological"
     if needs_time and not source.has_timestamps:
@@ -51,8 +52,10 @@ def prepare_source(
     episodes = evaluation_episodes(ratings, order, split, cut, params)
     known = users if cut is None else users[first_seen <= cut]
     attributes = [c for c in users.columns if c not in USERS]
-    encoder = fit_user_encoder(known[attributes])
-    item_block, item_labels = item_features(source, item_keys)
+    encoder = fit_user_encoder(known[attributes], used="attributes" in params.features)
+    past = ratings["item"] if cut is None else ratings["item"][times <= cut]
+    known_items = np.isin(np.arange(len(items)), past)
+    item_block, item_labels = item_features(source, item_keys, known_items, params.features)
     prepared = Prepared(
         users=users,
         items=items,
