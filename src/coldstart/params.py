@@ -253,6 +253,30 @@ class UserPriorParams(Section):
     max_support: int = Field(ge=1, le=1000, description="Largest size of a random support.")
 
 
+class ExposureParams(Section):
+    """Which items people choose to rate; estimated on top of every backbone."""
+
+    factors: int = Field(
+        ge=1,
+        le=256,
+        description="Dimension of the factors.",
+    )
+    activity: float = Field(
+        ge=0,
+        le=1,
+        description="A user's ones are divided by this power of their number of ratings.",
+    )
+    noise: float = Field(
+        gt=0,
+        description="Variance of an observed choice around its expectation, in mean variances of "
+        "an item's exposure over users.",
+    )
+    penalty: float = Field(
+        gt=0,
+        description="Ridge penalty of the map from a user's attributes to the factors.",
+    )
+
+
 class PretrainParams(Section):
     """Backbones and baselines, fitted on the historical users."""
 
@@ -264,6 +288,7 @@ class PretrainParams(Section):
     two_tower: TwoTowerParams
     deepfm: DeepFMParams
     user_prior: UserPriorParams
+    exposure: ExposureParams
 
 
 class LoopParams(Section):

@@ -16,7 +16,7 @@ from coldstart.models.backbone import Backbone
 from coldstart.models.heads import HEADS
 from coldstart.params import read_yaml
 
-N_ITEMS, D, F, C = 40, 5, 3, 3
+N_ITEMS, D, F, C, E = 40, 5, 3, 3, 4
 SECTIONS = read_yaml(Path(__file__).parents[2] / "params.yaml")["algorithms"]
 
 Make = Callable[..., MetaLearner[Any]]
@@ -44,6 +44,10 @@ def random_backbone(dtype: torch.dtype = torch.float32, n_features: int = F) -> 
         choice_JD=0.1 * normal(D + 1 + 4, D),
         choice_damping=torch.tensor(3.0, dtype=dtype),
         covariance_NDD=root_NDD @ root_NDD.mT,
+        exposed_CN=torch.rand(C, N_ITEMS, generator=generator).to(dtype),
+        exposure_CNE=0.1 * normal(C, N_ITEMS, E),
+        exposure_FE=0.2 * normal(n_features, E),
+        exposure_noise=torch.tensor(0.4, dtype=dtype),
     )
 
 

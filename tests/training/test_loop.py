@@ -14,9 +14,10 @@ from coldstart.data.episodes import Episodes, EpisodeSampler
 from coldstart.data.prepared import Prepared
 from coldstart.errors import TrainingDiverged
 from coldstart.models.backbone import Backbone
+from coldstart.models.exposure import with_exposure
 from coldstart.models.heads import HEADS
 from coldstart.models.user_prior import unfitted
-from coldstart.params import LoopParams, read_yaml
+from coldstart.params import ExposureParams, LoopParams, read_yaml
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.interrupt import Interrupt, on_sigterm
 from coldstart.training.loop import Trained, Validation, Watch, meta_train
@@ -46,7 +47,7 @@ def backbone(prepared: Prepared) -> Backbone:
     offset_N = (total_N + 3.5 * 5) / (count_N + 5)
     features_ND = 0.3 * torch.randn(history.n_items, 4, generator=generator)
     features_ND[:, 0] = 1.0
-    return Backbone(
+    bare = Backbone(
         kind="mf",
         features_CND=features_ND.unsqueeze(0),
         offset_CN=offset_N.unsqueeze(0),
@@ -56,6 +57,8 @@ def backbone(prepared: Prepared) -> Backbone:
         side_NG=history.item_features_NG,
         **unfitted(history, 4),
     )
+    exposure = ExposureParams(factors=3, activity=0.5, noise=2.5, penalty=60.0)
+    return with_exposure(bare, history, exposure, seed=0)
 
 
 class Bench:

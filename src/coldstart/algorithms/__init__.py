@@ -18,6 +18,7 @@ from coldstart.algorithms.meta_lstm import MetaLSTM
 from coldstart.algorithms.meta_sgd import MetaSGD
 from coldstart.algorithms.metaprox import MetaProx
 from coldstart.algorithms.mlr import MLR
+from coldstart.algorithms.multitask import MultiTask
 from coldstart.algorithms.proto import Proto
 from coldstart.algorithms.reptile import Reptile
 from coldstart.errors import ParamsError
@@ -38,6 +39,7 @@ ALGORITHMS: dict[str, type[MetaLearner[Any]]] = {
     "proto": Proto,
     "cnp": CNP,
     "bayes_head": BayesHead,
+    "multitask": MultiTask,
     "finetune": FineTune,
 }
 

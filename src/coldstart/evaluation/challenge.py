@@ -72,7 +72,7 @@ def measure_adapt_ms(method: Recommender, prepared: Prepared, params: Params) ->
         support = episodes.support.rows(slice(row, row + 1)).first(params.gate.shot)
         start = time.perf_counter()
         with torch.no_grad():
-            scores = method.score_catalogue(method.adapt(support)).mean
+            scores = method.rank_catalogue(method.adapt(support))
             top_items(scores, support.items_BS, ties)
         seconds.append(time.perf_counter() - start)
     return 1000 * median(seconds[_WARM_UP:])

@@ -183,7 +183,7 @@ def recommend(method: Recommender, state: State, support: Support, tie_seeds_B: 
     tops = []
     for start in range(0, support.n_users, rows):
         part = slice(start, start + rows)
-        scores_BN = method.score_catalogue({name: t[part] for name, t in state.items()}).mean
+        scores_BN = method.rank_catalogue({name: t[part] for name, t in state.items()})
         ties_BN = tie_breaks(tie_seeds_B[part], items_N)
         tops.append(metrics.top_items(scores_BN, support.items_BS[part], ties_BN))
     return torch.cat(tops) if tops else torch.empty((0, metrics.TOP), dtype=torch.int64)

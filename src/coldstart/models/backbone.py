@@ -1,17 +1,30 @@
 """What a pretrained model offers to meta-learners: an item table and a prior over users.
 
-Legend: C cross-fitted tables, N items with the unknown one, D features, F user features, B users.
+Legend: C cross-fitted tables, N items with the unknown one, D features, F user features, B users,
+E factors of exposure.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from coldstart.models.bundle import Bundle
+
+_TABLES = ("features_CND", "offset_CN", "count_CN", "exposed_CN", "exposure_CNE")
+"""Fields that are cross-fitted."""
+
+
+class Exposure(NamedTuple):
+    """Which items people choose to rate, see :mod:`coldstart.models.exposure`."""
+
+    share_CN: Tensor  # of users who rate the item
+    factors_CNE: Tensor
+    prior_FE: Tensor  # expected coordinates of a user are users_BF @ prior_FE
+    noise: Tensor  # scalar: variance of a choice around its expectation
 
 
 @dataclass(frozen=True)
@@ -38,6 +51,18 @@ class Backbone:
     covariance_NDD: Tensor | None = None
     """Posterior covariance of (offset, features but the first) in table 0; None where the backbone
     gives point estimates."""
+    exposed_CN: Tensor | None = None  # these four are the parts of ``exposure``
+    exposure_CNE: Tensor | None = None
+    exposure_FE: Tensor | None = None
+    exposure_noise: Tensor | None = None
+
+    @property
+    def exposure(self) -> Exposure:
+        """The model of what people choose; only a backbone from ``fit_backbone`` has one."""
+        parts = (self.exposed_CN, self.exposure_CNE, self.exposure_FE, self.exposure_noise)
+        found = [part for part in parts if part is not None]
+        assert len(found) == len(parts), f"{self.kind}: a backbone without a model of exposure"
+        return Exposure(*found)
 
     @property
     def n_items(self) -> int:
@@ -52,7 +77,7 @@ class Backbone:
     def serving(self) -> dict[str, Tensor]:
         """The tensors that new users need: of cross-fitted tables the first, no historical user."""
         own = self.tensors()
-        tables = {name: own[name][:1] for name in ("features_CND", "offset_CN", "count_CN")}
+        tables = {name: value[:1] for name, value in own.items() if name in _TABLES}
         return own | tables | {"group_U": torch.zeros(0, dtype=torch.int64)}
 
     def to(self, device: torch.device | str) -> Self:

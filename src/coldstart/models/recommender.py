@@ -47,6 +47,14 @@ class Recommender(ABC):
     def score_catalogue(self, state: State) -> Prediction:
         """Predict the targets of all ``N`` items: ``[B, N]``. Column 0 is the unknown item."""
 
+    def rank_catalogue(self, state: State) -> Tensor:
+        """What the catalogue is recommended by, higher first: ``[B, N]``, in no unit.
+
+        The predicted targets, unless a method also knows what people choose: an item that somebody
+        would like but nobody of their kind looks at is a poor recommendation.
+        """
+        return self.score_catalogue(state).mean
+
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
         """Everything fitted, for the bundle."""

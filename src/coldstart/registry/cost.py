@@ -78,7 +78,7 @@ def _batched_us(method: Recommender, prepared: Prepared, params: Params) -> floa
     for _ in range(_REPEATS):
         start = time.perf_counter()
         with torch.no_grad():
-            method.score_catalogue(method.adapt(support))
+            method.rank_catalogue(method.adapt(support))
         seconds.append(time.perf_counter() - start)
     return 1e6 * median(seconds) / support.n_users
 

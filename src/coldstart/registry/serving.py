@@ -105,13 +105,16 @@ class Served:
             unknown.append(strangers)
         support = self._batch(known, [self._features(u, f"user {i}") for i, u in enumerate(users)])
         with torch.inference_mode():
-            scores_BN = self.method.score_catalogue(self.method.adapt(support)).mean
-            scores_BN = scores_BN.index_fill(1, torch.tensor([0]), -torch.inf)
-            scores_BN = scores_BN.scatter(1, support.items_BS, -torch.inf)
-            best = scores_BN.topk(min(k, len(self._row)), dim=1)
+            state = self.method.adapt(support)
+            ranks_BN = self.method.rank_catalogue(state)
+            ranks_BN = ranks_BN.index_fill(1, torch.tensor([0]), -torch.inf)
+            ranks_BN = ranks_BN.scatter(1, support.items_BS, -torch.inf)
+            best = ranks_BN.topk(min(k, len(self._row)), dim=1)
+            scores_BK = self.method.score(state, best.indices).mean
+            scores_BK = scores_BK.masked_fill(best.values == -torch.inf, -torch.inf)
         return [
             {
-                "recommendations": self._names(best.values[b], best.indices[b]),
+                "recommendations": self._names(scores_BK[b], best.indices[b]),
                 "unknown_items": unknown[b],
             }
             for b in range(len(users))

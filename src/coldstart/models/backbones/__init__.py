@@ -10,6 +10,7 @@ from coldstart.models.backbones.deepfm import fit_deepfm_backbone
 from coldstart.models.backbones.mf import fit_mf
 from coldstart.models.backbones.two_tower import fit_two_tower
 from coldstart.models.backbones.vbpmf import fit_vbpmf
+from coldstart.models.exposure import with_exposure
 from coldstart.models.user_prior import with_choice, with_user_prior
 from coldstart.params import PretrainParams
 
@@ -24,7 +25,7 @@ BACKBONES: dict[str, Callable[[History, Episodes, PretrainParams, int], Backbone
 def fit_backbone(
     name: str, history: History, validation: Episodes, params: PretrainParams, seed: int
 ) -> Backbone:
-    """Fit a backbone by name, and the prior over users on top of it.
+    """Fit a backbone by name; on top of it the prior over users and the model of exposure.
 
     Args:
         name: a key of ``BACKBONES``.
@@ -36,4 +37,5 @@ def fit_backbone(
     fitted = BACKBONES[name](history, validation, params, seed)
     if fitted.covariance_NDD is None:  # point estimates come without a prior over users
         fitted = with_user_prior(fitted, history)
-    return with_choice(fitted, history, params.user_prior, seed)
+    fitted = with_choice(fitted, history, params.user_prior, seed)
+    return with_exposure(fitted, history, params.exposure, seed)

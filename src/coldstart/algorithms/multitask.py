@@ -1,0 +1,283 @@
+"""One newcomer, three signals: what they choose, what they like, and how they rate it.
+
+The trunk describes a user by what the backbone's closed forms make of the support: coordinates of
+exposure (from *which* items were rated) and of taste (from the ratings). One layer on either side,
+shared by all signals, turns user and item into products of H units, of which every signal takes a
+combination of its own. It corrects the closed form of the signal and starts at zero:
+
+    exposure  log P(rates i) = log(p_i + v_i . z) + correction
+    rating    r = offset_i + x_i . w + correction
+    like      logit P(likes i) = steepness (r - threshold) + correction
+
+Losses are weighed by learned homoscedastic uncertainties, ``(L / s^2 + log s^2) / 2`` per signal
+(Kendall, Gal & Cipolla 2018; the form of a Gaussian for all three). Exposure is a softmax over the
+query items of the whole batch, corrected for how often each is drawn (Bengio & Senecal 2008;
+Yi et al. 2019). Predicted is the rating; the catalogue is ranked by P(rates i) P(likes i).
+
+Legend: B users, S support, Q query, N items, I of them, M candidates, C tables, D features,
+E factors of exposure, F user features, X and Y inputs of items and users, H units, T signals.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from coldstart.algorithms.base import MetaLearner, Theta, masked_mean
+from coldstart.algorithms.network import rated_share, standardise
+from coldstart.data.episodes import Episodes, Support
+from coldstart.models import foldin
+from coldstart.models.backbone import Backbone
+from coldstart.models.description import chosen, descriptions
+from coldstart.models.exposure import fold_in
+from coldstart.models.heads import HEADS, Head, RatingHead
+from coldstart.models.recommender import Prediction, State
+from coldstart.params import Section, search
+
+SIGNALS = ("exposure", "like", "rating")
+LEAST = 0.1
+"""Smallest expected exposure, as a share of the item's popularity: a linear model's may be
+negative."""
+LOGISTIC = 1.702
+"""Slope at which a logistic curve is closest to the normal distribution function."""
+
+
+class MultiTaskParams(Section):
+    """Width of the trunk, what a like is, and the step size."""
+
+    hidden: int = Field(
+        ge=1,
+        le=1024,
+        json_schema_extra=search(8, 128, log=True),
+        description="Units of the shared trunk.",
+    )
+    like: float = Field(
+        description="From this rating on, an item is liked, as data.like says; not read with the"
+        " click head, whose targets are likes."
+    )
+    outer_rate: float = Field(
+        gt=0,
+        le=1,
+        json_schema_extra=search(1e-4, 1e-2, log=True),
+        description="Step size of Adam.",
+    )
+
+
+class Items(NamedTuple):
+    """Items as read from users' tables; the first dimension may be 1 and broadcasts."""
+
+    x_BID: Tensor
+    offset_BI: Tensor
+    share_BI: Tensor  # of users who rate the item
+    exposure_BIE: Tensor
+    inputs_BIX: Tensor  # of the trunk
+
+
+class Scores(NamedTuple):
+    """A number per user and item for each signal: ``[B, I]``."""
+
+    exposure: Tensor  # log-probability, up to a constant per user
+    like: Tensor  # log-odds
+    rating: Tensor  # target units
+
+
+class MultiTask(MetaLearner[MultiTaskParams]):
+    """A shared trunk over exposure, like and rating."""
+
+    kind = "multitask"
+    Params = MultiTaskParams
+    mixed_precision = False
+
+    @classmethod
+    def initial(cls, backbone: Backbone, params: MultiTaskParams, head: Head, seed: int) -> Theta:
+        """The closed forms; uncertainties are those of a user of whom nothing is known."""
+        generator = torch.Generator().manual_seed(seed)
+        X, Y, H = _inputs(backbone).shape[-1], _user_inputs(backbone), params.hidden
+        noise, ratings = float(backbone.noise), isinstance(head, RatingHead)
+        slope = math.log(LOGISTIC / math.sqrt(noise)) if ratings else 0.0
+        surprise = [math.log(backbone.n_items), math.log(2), noise]
+        return {
+            "item_XH": torch.randn(X, H, generator=generator) / math.sqrt(X),
+            "user_YH": torch.randn(Y, H, generator=generator) / math.sqrt(Y),
+            "user_H": torch.zeros(H),
+            "task_HT": torch.zeros(H, len(SIGNALS)),
+            # a rating of 4 or more is a latent one above 3.5
+            "like_2": torch.tensor([slope, params.like - 0.5 if ratings else 0.0]),
+            "exposure_noise": backbone.exposure.noise.log(),
+            "log_variance_T": torch.tensor(surprise).log(),
+        }
+
+    def outer_rate(self, step: int, max_steps: int) -> float:
+        """Falls along a half cosine to zero."""
+        return self.params.outer_rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / max_steps))
+
+    def query_loss(self, theta: Theta, episodes: Episodes, *, training: bool) -> Tensor:
+        """All signals' losses, each over its uncertainty: ``[B]``.
+
+        Selection on validation users (not training) keeps the uncertainties that training starts
+        with, so that all candidates are measured alike.
+        """
+        support = episodes.support
+        state = self.adapt_with(theta, support, training=training)
+        scores = self._scores(theta, state, self._items(episodes.items_BQ, support.crossfit_B))
+        losses_BT = torch.stack(self._losses(theta, state, scores, episodes), -1)
+        at = theta if training else self._start
+        log_variance_T = at["log_variance_T"][: losses_BT.shape[-1]]
+        return weighted(losses_BT, log_variance_T.to(losses_BT.dtype)).sum(-1)
+
+    def adapt_with(self, theta: Theta, support: Support, *, training: bool) -> State:
+        """Posterior means of exposure and taste, and what the trunk makes of them."""
+        del training  # both are solves
+        z_BE = fold_in(self.backbone.exposure, support, theta["exposure_noise"].exp())
+        w_BD = self._taste(support)
+        count_B1 = support.mask_BS.sum(-1, keepdim=True).to(w_BD.dtype)
+        size_D = self.backbone.prior_DD.diagonal().sqrt()
+        inputs_BY = torch.cat([z_BE, w_BD / size_D, count_B1.log1p(), support.users_BF], -1)
+        trunk_BH = torch.tanh(inputs_BY @ theta["user_YH"] + theta["user_H"])
+        return {"exposure_BE": z_BE, "taste_BD": w_BD, "trunk_BH": trunk_BH}
+
+    def score_with(
+        self, theta: Theta, state: State, items_BQ: Tensor, crossfit_B: Tensor
+    ) -> Prediction:
+        """The rating, or with the click head the log-odds of a like."""
+        return self._served(self._scores(theta, state, self._items(items_BQ, crossfit_B)))
+
+    def score_catalogue(self, state: State) -> Prediction:
+        """See :meth:`Recommender.score_catalogue`."""
+        with torch.no_grad():
+            return self.predict(self._served(self._scores(self.theta, state, self._catalogue)))
+
+    def rank_catalogue(self, state: State) -> Tensor:
+        """``log P(rates i) + log P(likes i)``, see :meth:`Recommender.rank_catalogue`."""
+        with torch.no_grad():
+            scores = self._scores(self.theta, state, self._catalogue)
+            return scores.exposure + functional.logsigmoid(scores.like)
+
+    def _taste(self, support: Support) -> Tensor:
+        """Posterior mean of the rating weights under the backbone's prior: ``[B, D]``."""
+        backbone, table_B1 = self.backbone, support.crossfit_B.unsqueeze(1)
+        own = backbone.covariance_NDD
+        items = foldin.Items(
+            backbone.features_CND[table_B1, support.items_BS],
+            backbone.offset_CN[table_B1, support.items_BS],
+            None if own is None else own[support.items_BS],
+        )
+        weight_BS = support.mask_BS / backbone.noise
+        gram_BDD, right_BD = foldin.evidence(items, support.targets_BS, weight_BS)
+        damped_B1 = support.mask_BS.sum(-1, keepdim=True) + backbone.choice_damping
+        prior_BD = support.users_BF @ backbone.prior_FD
+        prior_BD = prior_BD + chosen(self._described, support) @ backbone.choice_JD / damped_B1
+        precision_DD = torch.linalg.inv(backbone.prior_DD)
+        moment_BD = right_BD + prior_BD @ precision_DD
+        taste_BD: Tensor = torch.linalg.solve(gram_BDD + precision_DD, moment_BD)
+        return taste_BD
+
+    def _scores(self, theta: Theta, state: State, items: Items) -> Scores:
+        per_user_BHT = state["trunk_BH"].unsqueeze(-1) * theta["task_HT"]
+        correction_BIT = (items.inputs_BIX @ theta["item_XH"]) @ per_user_BHT
+        expected_BI = items.share_BI + _product(items.exposure_BIE, state["exposure_BE"])
+        least_BI = LEAST * items.share_BI
+        rating_BI = items.offset_BI + _product(items.x_BID, state["taste_BD"])
+        if isinstance(self.head, RatingHead):
+            rating_BI = rating_BI + correction_BIT[..., 2]
+        log_slope, threshold = theta["like_2"].unbind()
+        like_BI = log_slope.exp() * (self.head.score(rating_BI) - threshold)
+        return Scores(
+            torch.maximum(expected_BI, least_BI).log() + correction_BIT[..., 0],
+            like_BI + correction_BIT[..., 1],
+            rating_BI,
+        )
+
+    def _served(self, scores: Scores) -> Prediction:
+        return Prediction(scores.rating if isinstance(self.head, RatingHead) else scores.like)
+
+    def _losses(
+        self, theta: Theta, state: State, scores: Scores, episodes: Episodes
+    ) -> list[Tensor]:
+        """One per signal, ``[B]`` each; with the click head a rating says no more than a like."""
+        targets_BQ, mask_BQ = episodes.targets_BQ, episodes.mask_BQ
+        ratings = isinstance(self.head, RatingHead)
+        liked_BQ = (targets_BQ >= self.params.like).to(targets_BQ.dtype) if ratings else targets_BQ
+        losses = [
+            self._choice_loss(theta, state, scores.exposure, episodes),
+            masked_mean(HEADS["click"].loss(scores.like, liked_BQ), mask_BQ),
+        ]
+        if ratings:
+            losses.append(masked_mean((scores.rating - targets_BQ).square(), mask_BQ))
+        return losses
+
+    def _choice_loss(
+        self, theta: Theta, state: State, chosen_BQ: Tensor, episodes: Episodes
+    ) -> Tensor:
+        """Each query item against the other users' query items: ``[B]``."""
+        support = episodes.support
+        candidates_M = episodes.items_BQ[episodes.mask_BQ]
+        items = self._items(candidates_M.expand(support.n_users, -1), support.crossfit_B)
+        others_BM = self._scores(theta, state, items).exposure - self._log_draw[candidates_M]
+        own_BT = torch.cat([support.items_BS, episodes.items_BQ], 1)
+        hit_BM = (own_BT.unsqueeze(-1) == candidates_M).any(1)
+        rest_B1 = others_BM.masked_fill(hit_BM, -torch.inf).logsumexp(-1, keepdim=True)
+        own_BQ = chosen_BQ - self._log_draw[episodes.items_BQ]
+        return masked_mean(functional.softplus(rest_B1 - own_BQ), episodes.mask_BQ)
+
+    def _items(self, items_BI: Tensor, crossfit_B: Tensor) -> Items:
+        at = crossfit_B.unsqueeze(1), items_BI
+        return Items(*(table[at] for table in self._tables))
+
+    @cached_property
+    def _tables(self) -> Items:
+        """What :meth:`_items` reads: ``[C, N, ...]``."""
+        share_CN, factors_CNE, _, _ = self.backbone.exposure
+        floor = 0.1 / self.backbone.n_items  # nobody has rated it; somebody may
+        return Items(
+            self.backbone.features_CND,
+            self.backbone.offset_CN,
+            share_CN.clamp(min=floor),
+            factors_CNE,
+            _inputs(self.backbone),
+        )
+
+    @cached_property
+    def _catalogue(self) -> Items:
+        return Items(*(table[:1] for table in self._tables))
+
+    @cached_property
+    def _described(self) -> Tensor:
+        return descriptions(self.backbone)
+
+    @cached_property
+    def _log_draw(self) -> Tensor:
+        """How often an item comes up in a batch, add-one smoothed, as a logarithm: ``[N]``."""
+        count_N = self.backbone.count_CN[0] + 1
+        return (count_N / count_N.sum()).log()
+
+    @cached_property
+    def _start(self) -> Theta:
+        return self.initial(self.backbone, self.params, self.head, seed=0)
+
+
+def weighted(losses: Tensor, log_variances: Tensor) -> Tensor:
+    """``(L / s^2 + log s^2) / 2`` for each signal; least where ``s^2 = L``."""
+    return 0.5 * (losses * (-log_variances).exp() + log_variances)
+
+
+def _product(items_BID: Tensor, users_BD: Tensor) -> Tensor:
+    return (items_BID @ users_BD.unsqueeze(-1)).squeeze(-1)
+
+
+def _inputs(backbone: Backbone) -> Tensor:
+    """What the trunk reads of items, of typical size 1: ``[C, N, X]``."""
+    factors_CNE = standardise(backbone.exposure.factors_CNE, rated_share(backbone))
+    return torch.cat([factors_CNE, descriptions(backbone)], -1)
+
+
+def _user_inputs(backbone: Backbone) -> int:
+    """``Y``: coordinates of exposure and taste, the number of ratings, attributes."""
+    n_features, n_factors = backbone.exposure.prior_FE.shape
+    return n_factors + len(backbone.prior_DD) + 1 + n_features

@@ -1,0 +1,128 @@
+"""Which items people choose to rate: a linear Gaussian model of exposure, in closed form.
+
+``x_ui = p_i + v_i . z_u + e`` where ``x_ui`` says whether user u rated item i and ``z_u ~ N(A x_u,
+I)``. Factors are those of the centred matrix's singular value decomposition. A row is divided by
+a power of its number of ratings, so that the busiest users do not decide alone. All that is known
+of a newcomer are some ones; :func:`fold_in` is the posterior mean of ``z`` given them, which
+regression from binary data alone (EASE, implicit ALS) lacks: it knows how many ones there are and
+starts from popularity.
+
+Cross-fitted tables leave a group of users out of the item step, with the users' coordinates held
+fixed, so that all tables share one coordinate system.
+
+Legend: U users with ratings, N items, E factors, F user features, C tables, B users, S support.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import LinearOperator, svds
+from torch import Tensor
+
+from coldstart.data.episodes import History, Support
+from coldstart.models.backbone import Backbone, Exposure
+from coldstart.params import ExposureParams
+
+Floats = NDArray[np.float64]
+RIDGE = 1e-6
+"""Keeps the item step solvable where a coordinate is 0 for everybody."""
+
+
+def with_exposure(
+    backbone: Backbone, history: History, params: ExposureParams, seed: int
+) -> Backbone:
+    """The same backbone with the model of exposure.
+
+    Args:
+        backbone: its ``group_U`` says which users share a cross-fitted table.
+        history: what the backbone was fitted on.
+        params: dimension, weighting of users, noise and penalty.
+        seed: of the vector that the decomposition starts from.
+    """
+    users, row_R = np.unique(history.users_R.numpy(), return_inverse=True)
+    count_U = np.bincount(row_R).astype(np.float64)
+    value_U = count_U**-params.activity
+    value_U *= count_U.sum() / (count_U * value_U).sum()  # as many ratings as there are
+    x_UN = sparse.csr_array(
+        (value_U[row_R], (row_R, history.items_R.numpy())), shape=(len(users), history.n_items)
+    )
+    z_UE = _coordinates(x_UN, params.factors, seed)
+    group_U = backbone.group_U.numpy()[users]
+    tables = [_item_step(x_UN, z_UE)]
+    for group in range(1, len(backbone.features_CND)):
+        rest = group_U != group
+        tables.append(_item_step(x_UN[rest], z_UE[rest]))
+    exposed_CN = np.stack([share for share, _ in tables])
+    features_UF = history.user_features_UF.numpy()[users].astype(np.float64)
+    penalty_FF = params.penalty * np.eye(features_UF.shape[1])
+    prior_FE = np.linalg.solve(features_UF.T @ features_UF + penalty_FF, features_UF.T @ z_UE)
+    variance = float(x_UN.power(2).sum() / len(users) - np.square(exposed_CN[0]).sum())
+    return replace(
+        backbone,
+        exposed_CN=_float32(exposed_CN),
+        exposure_CNE=_float32(np.stack([factors for _, factors in tables])),
+        exposure_FE=_float32(prior_FE),
+        exposure_noise=torch.tensor(max(params.noise * variance / history.n_items, 1e-6)),
+    )
+
+
+def fold_in(exposure: Exposure, support: Support, noise: Tensor) -> Tensor:
+    """Posterior mean of ``z`` given that the items of the support were rated: ``[B, E]``.
+
+    Args:
+        exposure: the model.
+        support: its ratings are not read; items come from each user's cross-fitted table.
+        noise: variance of ``e``, a scalar.
+    """
+    at = support.crossfit_B.unsqueeze(1), support.items_BS
+    v_BSE = exposure.factors_CNE[at] * support.mask_BS.unsqueeze(-1)
+    eye_EE = torch.eye(v_BSE.shape[-1], dtype=v_BSE.dtype, device=v_BSE.device)
+    surprise_BS1 = (1 - exposure.share_CN[at]).unsqueeze(-1)
+    mean_BE1 = (support.users_BF @ exposure.prior_FE).unsqueeze(-1)
+    precision_BEE = eye_EE + v_BSE.mT @ v_BSE / noise
+    # around the prior mean: what the items' ones exceed its expectation by
+    rest_BS1 = surprise_BS1 - v_BSE @ mean_BE1
+    step_BE1: Tensor = torch.linalg.solve(precision_BEE, v_BSE.mT @ rest_BS1 / noise)
+    return mean_BE1.squeeze(-1) + step_BE1.squeeze(-1)
+
+
+def _coordinates(x_UN: sparse.csr_array, n_factors: int, seed: int) -> Floats:
+    """Left singular vectors of the centred matrix, of unit variance: ``[U, E]``.
+
+    Columns beyond the rank that the data can have are 0.
+    """
+    U, N = x_UN.shape
+    mean_N = np.asarray(x_UN.mean(axis=0)).ravel()
+    z_UE = np.zeros((U, n_factors))
+    rank = min(n_factors, U - 1, N - 1)
+    if rank < 1:
+        return z_UE
+    transposed = x_UN.T.tocsr()
+    centred = LinearOperator(
+        (U, N),
+        matvec=lambda w: x_UN @ w.ravel() - mean_N @ w.ravel(),
+        rmatvec=lambda w: transposed @ w.ravel() - mean_N * w.sum(),
+        dtype=np.float64,
+    )
+    start = np.random.default_rng(seed).normal(size=min(U, N))
+    left_UR, size_R, _ = svds(centred, k=rank, v0=start)
+    kept = size_R > 1e-9 * size_R.max(initial=1e-9)
+    z_UE[:, : kept.sum()] = left_UR[:, kept][:, ::-1] * np.sqrt(U)
+    return z_UE
+
+
+def _item_step(x_UN: sparse.csr_array, z_UE: Floats) -> tuple[Floats, Floats]:
+    """Shares and factors by least squares, users' coordinates given: ``[N]``, ``[N, E]``."""
+    design_UX = np.hstack([np.ones((len(z_UE), 1)), z_UE])
+    gram_XX = design_UX.T @ design_UX + RIDGE * np.eye(design_UX.shape[1])
+    solution_XN = np.linalg.solve(gram_XX, (x_UN.T @ design_UX).T)
+    return solution_XN[0], solution_XN[1:].T
+
+
+def _float32(values: Floats) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

@@ -1,0 +1,145 @@
+"""The model of exposure against dense linear algebra."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from coldstart.data.episodes import History, Support
+from coldstart.models.backbone import Backbone, Exposure
+from coldstart.models.exposure import fold_in, with_exposure
+from coldstart.params import ExposureParams
+
+U, N, F = 30, 12, 2
+PARAMS = ExposureParams(factors=3, activity=0.0, noise=2.0, penalty=5.0)
+
+
+def _history(seed: int = 0) -> History:
+    rng = np.random.default_rng(seed)
+    seen = rng.random((U, N)) < rng.uniform(0.2, 0.8, N)
+    seen[:, 0] = False
+    seen[:, 1] = True
+    users, items = np.nonzero(seen)
+    return History(
+        users_R=torch.from_numpy(users),
+        items_R=torch.from_numpy(items),
+        targets_R=torch.full((len(users),), 3.0),
+        n_users=U,
+        n_items=N,
+        user_features_UF=torch.from_numpy(rng.normal(size=(U, F)).astype(np.float32)),
+        item_features_NG=torch.zeros(N, 0),
+    )
+
+
+def _backbone(n_groups: int = 2) -> Backbone:
+    return Backbone(
+        kind="mf",
+        features_CND=torch.ones(1 + n_groups, N, 1),
+        offset_CN=torch.zeros(1 + n_groups, N),
+        count_CN=torch.ones(1 + n_groups, N),
+        prior_FD=torch.zeros(F, 1),
+        group_U=1 + torch.arange(U) % n_groups,
+        side_NG=torch.zeros(N, 0),
+        prior_DD=torch.eye(1),
+        noise=torch.tensor(1.0),
+        choice_JD=torch.zeros(2, 1),
+        choice_damping=torch.tensor(1.0),
+    )
+
+
+def _matrix(history: History) -> np.ndarray:  # type: ignore[type-arg]
+    x_UN = np.zeros((U, N))
+    x_UN[history.users_R.numpy(), history.items_R.numpy()] = 1
+    return x_UN
+
+
+def test_factors_are_the_leading_part_of_the_covariance() -> None:
+    history = _history()
+    share_CN, factors_CNE, _, noise = with_exposure(_backbone(), history, PARAMS, 0).exposure
+    x_UN = _matrix(history)
+    _, size, right = np.linalg.svd(x_UN - x_UN.mean(0), full_matrices=False)
+    leading_NN = (right[:3].T * size[:3] ** 2) @ right[:3] / U
+    np.testing.assert_allclose(share_CN[0], x_UN.mean(0), atol=1e-5)
+    np.testing.assert_allclose(factors_CNE[0] @ factors_CNE[0].T, leading_NN, atol=1e-5)
+    assert float(noise) == pytest.approx(2.0 * x_UN.var(0).mean(), rel=1e-5)
+
+
+def test_a_table_has_not_seen_its_group() -> None:
+    """Changing what a group's users chose leaves the item step of their own table alone."""
+    history, backbone = _history(), _backbone()
+    exposure = with_exposure(backbone, history, PARAMS, 0).exposure
+    x_UN = _matrix(history)
+    left, _, _ = np.linalg.svd(x_UN - x_UN.mean(0), full_matrices=False)
+    rest = backbone.group_U.numpy() != 1
+    design = np.hstack([np.ones((rest.sum(), 1)), left[rest, :3] * np.sqrt(U)])
+    solution = np.linalg.lstsq(design, x_UN[rest], rcond=None)[0]
+    np.testing.assert_allclose(exposure.share_CN[1], solution[0], atol=1e-4)
+    products = exposure.factors_CNE[1] @ exposure.factors_CNE[1].T
+    np.testing.assert_allclose(products, solution[1:].T @ solution[1:], atol=1e-4)
+
+
+def test_busy_users_count_less() -> None:
+    history = _history()
+    weighed = with_exposure(
+        _backbone(), history, PARAMS.model_copy(update={"activity": 1.0}), 0
+    ).exposure
+    x_UN = _matrix(history)
+    per_user_UN = x_UN / x_UN.sum(1, keepdims=True)
+    expected_N = per_user_UN.mean(0) * x_UN.sum() / U
+    np.testing.assert_allclose(weighed.share_CN[0], expected_N, atol=1e-5)
+
+
+def test_more_factors_than_the_data_can_have() -> None:
+    exposure = with_exposure(
+        _backbone(), _history(), PARAMS.model_copy(update={"factors": 40}), 0
+    ).exposure
+    assert exposure.factors_CNE.shape == (3, N, 40)
+    assert exposure.factors_CNE.isfinite().all()
+
+
+def _support(items: list[list[int]], features: torch.Tensor) -> Support:
+    items_BS = torch.tensor(items)
+    return Support(
+        items_BS,
+        torch.zeros(items_BS.shape, dtype=torch.float64),
+        items_BS > 0,
+        features,
+        torch.zeros(len(items), dtype=torch.int64),
+    )
+
+
+def test_fold_in_conditions_the_joint_normal() -> None:
+    rng = np.random.default_rng(0)
+    exposure = Exposure(
+        *(
+            torch.from_numpy(rng.normal(scale=0.3, size=shape))
+            for shape in ((1, N), (1, N, 4), (F, 4))
+        ),
+        noise=torch.tensor(0.5, dtype=torch.float64),
+    )
+    features = torch.from_numpy(rng.normal(size=(2, F)))
+    support = _support([[3, 5, 7], [2, 0, 0]], features)
+    found_BE = fold_in(exposure, support, exposure.noise)
+    for b, items in enumerate(([3, 5, 7], [2])):
+        v = exposure.factors_CNE[0, items].numpy()
+        prior = features[b].numpy() @ exposure.prior_FE.numpy()
+        covariance = v @ v.T + 0.5 * np.eye(len(items))
+        rest = 1 - exposure.share_CN[0, items].numpy() - v @ prior
+        expected = prior + v.T @ np.linalg.solve(covariance, rest)
+        np.testing.assert_allclose(found_BE[b], expected, rtol=1e-9)
+
+
+def test_without_support_a_user_is_what_attributes_say() -> None:
+    backbone = with_exposure(_backbone(), _history(), PARAMS, 0)
+    features = torch.ones(1, F)
+    support = _support([[0]], features)._replace(targets_BS=torch.zeros(1, 1)).first(0)
+    found_BE = fold_in(backbone.exposure, support, backbone.exposure.noise)
+    torch.testing.assert_close(found_BE, features @ backbone.exposure.prior_FE)
+
+
+def test_a_backbone_without_the_model_says_so() -> None:
+    with pytest.raises(AssertionError, match="mf: a backbone without a model of exposure"):
+        _ = replace(_backbone(), exposed_CN=torch.zeros(1, N)).exposure
