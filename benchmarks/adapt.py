@@ -1,24 +1,26 @@
-"""Adapt to one user's five ratings and rank all of ml-100k, beside ALS of `implicit`.
+"""Adapt to five ratings and rank all of ml-100k: every method, beside `implicit` and LensKit.
 
-Both are fitted on the same historical users, then serve the same cold users one at a time on the
-same number of threads: adapt, score every item, return the ten best that are not in the support.
-What each takes as input (tensors, a CSR row) is built beforehand. Rounds alternate in one process;
-the median over all users and rounds is reported. `implicit` runs twice: with its default number of
-factors (``implicit_als``, which the ratio is against) and, to see what the number of factors does,
-with as few as ours (``implicit_als_small``).
+All are fitted on the same historical users and then serve the same cold users, on the same number
+of threads: adapt, score every item, return the ten best that are not in the support. Alone is one
+user after another, as a service meets them; batched is all cold users in one call, per user. What
+each takes as input (tensors, CSR rows, item lists) is built beforehand. Rounds alternate in one
+process; medians over all rounds, and over users where they come alone. Needs ``data/ml-100k``
+(``coldstart fetch``) and the extra ``bench``.
 
-Speed does not depend on meta-training, so the meta-learner is used as it starts. Needs
-``data/ml-100k`` (``coldstart fetch``) and the extra ``bench``.
+`implicit` runs twice: with its default number of factors (``implicit_als``) and, to see what that
+does, with as few as ours (``implicit_als_small``). LensKit is measured where its environment is
+(``peers.py`` says how it is made), in a process of its own right after; it has no call that adapts
+to a batch of new users. Speed does not depend on meta-training, so learners are used as they start.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
-from collections.abc import Callable
+import os
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,109 +28,133 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from coldstart.algorithms.bayes_head import BayesHead, BayesHeadParams
+from coldstart.algorithms import ALGORITHMS
+from coldstart.algorithms import check_params as check_algorithms
 from coldstart.baselines import BASELINES, check_params
 from coldstart.data.episodes import Support
 from coldstart.data.prepared import Prepared
-from coldstart.data.sources import read_source
-from coldstart.data.tables import prepare_source
 from coldstart.models.backbones import fit_backbone
 from coldstart.models.heads import HEADS
 from coldstart.models.recommender import Recommender
-from coldstart.params import Params, load_params, parse_section
+from coldstart.params import Params, load_params
+from serving import (
+    FOLD,
+    SHOTS,
+    TOP,
+    Items,
+    Latency,
+    Server,
+    check,
+    cold_support,
+    measure,
+    prepared_ml100k,
+)
 
-SHOTS, TOP, FOLD = 5, 10, 0
+OURS = "bayes_head"
 IMPLICIT_FACTORS = 100  # the default of implicit 0.7.3
-
-Serve = Callable[[int], np.ndarray]  # row of a cold user -> ten items, best first
-
-
-def prepared_ml100k(params: Params) -> Prepared:
-    source = read_source(Path("data/ml-100k"), "ml-100k")
-    return prepare_source(source, params.data, params.prepare, seed=params.seed, head=params.head)
+LENSKIT = Path(".venv/lenskit/bin/python")
 
 
-def with_coldstart(model: Recommender, support: Support) -> Serve:
+def with_coldstart(model: Recommender, support: Support) -> Server:
     users = [support.rows(slice(row, row + 1)) for row in range(support.n_users)]
-    excluded = [np.append(user.items_BS[0].numpy(), 0) for user in users]
+    hidden_BX = torch.nn.functional.pad(
+        support.items_BS, (0, 1)
+    )  # the support and the unknown item
+    hidden = list(hidden_BX.numpy())
 
-    def serve(row: int) -> np.ndarray:
-        score_N = model.score_catalogue(model.adapt(users[row])).mean[0]
-        score_N.numpy()[excluded[row]] = -np.inf
-        return score_N.topk(TOP).indices.numpy()
+    def one(row: int) -> Items:
+        # a copy: what a method returns may be its own table
+        score_N = model.score_catalogue(model.adapt(users[row])).mean[0].numpy().copy()
+        score_N[hidden[row]] = -np.inf
+        return torch.from_numpy(score_N).topk(TOP).indices.numpy()
 
-    return serve
+    def batch() -> Items:
+        score_BN = model.score_catalogue(model.adapt(support)).mean
+        return score_BN.scatter(1, hidden_BX, -torch.inf).topk(TOP).indices.numpy()
 
-
-def with_implicit(model: AlternatingLeastSquares, support: Support) -> Serve:
-    shape = (1, model.item_factors.shape[0])
-    users = [
-        csr_matrix((targets, items, np.array([0, SHOTS], dtype=np.int32)), shape=shape)
-        for targets, items in zip(
-            support.targets_BS.numpy(), support.items_BS.int().numpy(), strict=True
-        )
-    ]
-
-    def serve(row: int) -> np.ndarray:
-        ids: np.ndarray = model.recommend(0, users[row], N=TOP, recalculate_user=True)[0]
-        return ids
-
-    return serve
+    return Server(one, batch)
 
 
-def methods(params: Params, threads: int) -> tuple[dict[str, Serve], Support]:
-    """Everything fitted, and the support of the cold users."""
-    prepared = prepared_ml100k(params)
+def with_implicit(model: AlternatingLeastSquares, support: Support) -> Server:
+    n_users, n_items = support.n_users, model.item_factors.shape[0]
+    items_BS, targets_BS = support.items_BS.int().numpy(), support.targets_BS.numpy()
+
+    def matrix(rows: slice) -> csr_matrix:
+        items, targets = items_BS[rows], targets_BS[rows]
+        starts = np.arange(len(items) + 1, dtype=np.int32) * SHOTS
+        return csr_matrix((targets.ravel(), items.ravel(), starts), shape=(len(items), n_items))
+
+    users = [matrix(slice(row, row + 1)) for row in range(n_users)]
+    everybody, ids = matrix(slice(None)), np.arange(n_users)
+
+    def one(row: int) -> Items:
+        items: Items = model.recommend(0, users[row], N=TOP, recalculate_user=True)[0]
+        return items
+
+    def batch() -> Items:
+        items: Items = model.recommend(ids, everybody, N=TOP, recalculate_user=True)[0]
+        return items
+
+    return Server(one, batch)
+
+
+def ours(prepared: Prepared, params: Params, support: Support) -> dict[str, Server]:
+    """Every baseline, then every algorithm."""
     history = prepared.history(FOLD)
     validation = prepared.eval_episodes(FOLD, "validation")
-    support = prepared.eval_episodes(FOLD, "cold").support.first(SHOTS)
-    backbone, factors = (
-        fit_backbone(kind, history, validation, params.pretrain, params.seed)
-        for kind in (params.pretrain.backbone, "mf")
-    )
-    section = parse_section(BayesHeadParams, params.algorithms["bayes_head"], "bayes_head")
-    head = BayesHead.create(backbone, section, HEADS[params.head], params.seed)
-    ridge = BASELINES["ridge"].fit(
-        history, factors, validation, check_params(params)["ridge"], params.seed
-    )
-    ratings = csr_matrix(
-        (history.targets_R.numpy(), (history.users_R.numpy(), history.items_R.numpy())),
-        shape=(history.n_users, history.n_items),
-    )
+    chosen, baselines = params.pretrain.backbone, check_params(params)
+    kinds = {chosen} | {BASELINES[name].reads or chosen for name in baselines}
+    backbones = {
+        kind: fit_backbone(kind, history, validation, params.pretrain, params.seed)
+        for kind in sorted(kinds)
+    }
+    models: dict[str, Recommender] = {}
+    for name, section in baselines.items():
+        backbone = backbones[BASELINES[name].reads or chosen]
+        models[name] = BASELINES[name].fit(history, backbone, validation, section, params.seed)
+    for name, made in check_algorithms(params).items():
+        own: Any = made
+        models[name] = ALGORITHMS[name].create(
+            backbones[chosen], own, HEADS[params.head], params.seed
+        )
+    return {name: with_coldstart(model, support) for name, model in models.items()}
 
-    def peer(factors: int) -> Serve:
+
+def implicit(
+    prepared: Prepared, params: Params, support: Support, threads: int
+) -> dict[str, Server]:
+    history = prepared.history(FOLD)
+    cells = (history.users_R.numpy(), history.items_R.numpy())
+    ratings = csr_matrix(
+        (history.targets_R.numpy(), cells), shape=(history.n_users, history.n_items)
+    )
+    sizes = {
+        "implicit_als": IMPLICIT_FACTORS,
+        "implicit_als_small": params.pretrain.vbpmf.factors,
+    }
+    servers = {}
+    for name, factors in sizes.items():
         model = AlternatingLeastSquares(factors=factors, random_state=0, num_threads=threads)
         model.fit(ratings, show_progress=False)
-        return with_implicit(model, support)
-
-    return {
-        "bayes_head": with_coldstart(head, support),
-        "ridge": with_coldstart(ridge, support),
-        "implicit_als": peer(IMPLICIT_FACTORS),
-        "implicit_als_small": peer(params.pretrain.mf.factors),
-    }, support
+        servers[name] = with_implicit(model, support)
+    return servers
 
 
-def measure(serves: dict[str, Serve], n_users: int, rounds: int) -> dict[str, float]:
-    """Median microseconds per user."""
-    seconds: dict[str, list[float]] = {name: [] for name in serves}
-    for serve in serves.values():
-        for row in range(n_users):
-            serve(row)
-    for _ in range(rounds):
-        for name, serve in serves.items():
-            for row in range(n_users):
-                start = time.perf_counter()
-                serve(row)
-                seconds[name].append(time.perf_counter() - start)
-    return {name: 1e6 * statistics.median(values) for name, values in seconds.items()}
-
-
-def check(serves: dict[str, Serve], support: Support) -> None:
-    for name, serve in serves.items():
-        ranking = serve(0)
-        assert len(set(ranking.tolist())) == TOP, name
-        assert not set(ranking.tolist()) & set(support.items_BS[0].tolist()), name
+def lenskit(python: Path, rounds: int, threads: int) -> dict[str, Latency]:
+    """Measured by ``adapt_lenskit.py``; nothing where its environment is not there."""
+    if not python.exists():
+        return {}
+    script = Path(__file__).with_name("adapt_lenskit.py")
+    limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    limits |= {"LK_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
+    done = subprocess.run(
+        [str(python), str(script), "--rounds", str(rounds)],
+        env={**os.environ, **limits},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return {name: Latency(alone, None) for name, alone in json.loads(done.stdout).items()}
 
 
 def main() -> None:
@@ -136,22 +162,34 @@ def main() -> None:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object and nothing else"
     )
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--threads", type=int, default=1, help="threads of every method")
+    parser.add_argument("--lenskit", type=Path, default=LENSKIT, help="its interpreter")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     with threadpool_limits(options.threads):
-        serves, support = methods(load_params(), options.threads)
-        check(serves, support)
-        speed = measure(serves, support.n_users, options.rounds)
-    peers = {"implicit_als": speed["bayes_head"] / speed["implicit_als"]}
+        params = load_params()
+        prepared = prepared_ml100k(params)
+        support = cold_support(prepared)
+        own = ours(prepared, params, support)
+        peers = implicit(prepared, params, support, options.threads)
+        check(own | peers, support)
+        found = measure(own | peers, support.n_users, options.rounds)
+    beside = lenskit(options.lenskit, options.rounds, options.threads)
+    found |= beside
+    peer_names = [*peers, *beside]
+    ratio = {name: found[OURS].alone / found[name].alone for name in peer_names}
     if options.json:
-        print(json.dumps({"microseconds": speed, "ratio": peers}))
+        batched = {n: x.batched for n, x in found.items() if x.batched is not None}
+        alone = {name: x.alone for name, x in found.items()}
+        parts = {"microseconds": alone, "microseconds_batched": batched, "ratio": ratio}
+        print(json.dumps(parts))
         return
-    for name, x in speed.items():
-        print(
-            f"{name:18} {x:7.0f} us" + (f"  ours takes {peers[name]:.2f}x" if name in peers else "")
-        )
+    print(f"{'us per user':18} {'alone':>9} {'batched':>9}")
+    for name, x in found.items():
+        batched_us = "" if x.batched is None else f"{x.batched:9.1f}"
+        compared = f"  {OURS} takes {ratio[name]:.2f}x" if name in ratio else ""
+        print(f"{name:18} {x.alone:9.0f} {batched_us:9}{compared}")
 
 
 if __name__ == "__main__":
