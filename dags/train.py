@@ -12,6 +12,7 @@ is in `params.yaml`.
 | `prepare` | canonical tables, features, and the split into historical, validation and cold users |
 | `pretrain` | backbone and baselines, from historical users only |
 | `meta_train` | one task per algorithm, in the pool `gpu` |
+| `combine` | blend, average and student of the methods so far |
 | `evaluate` | every method on cold users: K-sweep, intervals, segments, canaries |
 | `report` | `report.html` and the leaderboard |
 | `publish` | the results to MLflow; the run's note then links the report |
@@ -197,9 +198,10 @@ def train() -> None:
         .expand(stage=algorithms(params_text))
         .output
     )
-    evaluated = stage("evaluate", prepared, pretrained, trained)
+    combined = stage("combine", prepared, pretrained, trained)
+    evaluated = stage("evaluate", prepared, pretrained, trained, combined)
     reported = stage("report", validated, evaluated)
-    results = (validated, prepared, pretrained, trained, evaluated, reported)
+    results = (validated, prepared, pretrained, trained, combined, evaluated, reported)
 
     published = effect("publish", *results)
     decided = effect("gate", *results)

@@ -23,7 +23,7 @@ def raw() -> dict[str, Any]:
 def _sections(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Paths of all mappings that Params itself closes."""
     # checked by their owners, as overlays, or open to the names of methods
-    owners = {"baselines", "algorithms", "effort", "tuned"}
+    owners = {"baselines", "algorithms", "combine", "effort", "tuned"}
     if not isinstance(value, dict):
         return []
     inner = [p for key, v in value.items() if key not in owners for p in _sections(v, (*path, key))]

@@ -133,6 +133,18 @@ def meta_train(
 
 
 @app.command(rich_help_panel=PIPELINE)
+def combine() -> None:
+    """Make blend, average and student from the methods that were fitted."""
+
+    def run() -> None:
+        from coldstart.stages.combine import run
+
+        run()
+
+    _stage("combine", run)
+
+
+@app.command(rich_help_panel=PIPELINE)
 def evaluate() -> None:
     """Score every method on cold users: K-sweep, intervals, segments, canaries."""
 

@@ -20,6 +20,7 @@ PREPARED = ARTIFACTS / "prepared"
 BACKBONE = ARTIFACTS / "backbone"
 BASELINES = ARTIFACTS / "baselines"
 MODELS = ARTIFACTS / "models"
+COMBINATIONS = ARTIFACTS / "combinations"
 EVALUATION = ARTIFACTS / "evaluation"
 METRICS = ARTIFACTS / "metrics.json"
 PLOTS = ARTIFACTS / "plots"
@@ -33,7 +34,7 @@ def fold_folder(root: Path, fold: int) -> Path:
 
 
 def seed_folder(root: Path, fold: int, seed: int) -> Path:
-    """Folder of one training run: meta-learners have one bundle per fold and seed."""
+    """Folder of one training run: meta-learners and combinations have one per fold and seed."""
     return root / f"fold-{fold}" / f"seed-{seed}"
 
 

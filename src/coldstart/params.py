@@ -431,6 +431,9 @@ class Params(Section):
     algorithms: dict[str, dict[str, Any]] = Field(
         description="One section per algorithm, checked by its owner."
     )
+    combine: dict[str, dict[str, Any]] = Field(
+        description="One section per combination, checked by its owner; without one it is not made."
+    )
     tune: TuneParams
     tuned: dict[Literal["pretrain", "baselines", "algorithms"], dict[str, Tuned]] = Field(
         description="What `coldstart tune` chose, by section; `coldstart params --check` compares."

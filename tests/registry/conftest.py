@@ -32,6 +32,7 @@ OVERRIDES = {
     "prepare.shots": [0, 1, 5],
     "gate.max_adapt_ms": 10_000.0,
     "meta_train.algorithms": ["finetune"],
+    "combine.student.steps": 5,
     "evaluate.resamples": 100,
     "evaluate.min_segment": 5,
 }
@@ -85,7 +86,7 @@ def evaluated(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """A workspace in which everything up to ``evaluate`` has run; do not write to it."""
     from coldstart.data.profile import profile_of
     from coldstart.data.sources import read_source
-    from coldstart.stages import evaluate, meta_train, prepare, pretrain
+    from coldstart.stages import combine, evaluate, meta_train, prepare, pretrain
 
     folder = tmp_path_factory.mktemp("workspace")
     shutil.copytree(tiny_source, folder / "data" / "tiny")
@@ -100,8 +101,10 @@ def evaluated(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         prepare.run()
         pretrain.run()
         meta_train.run("finetune")
+        combine.run()
         evaluate.run()
-    stages = ("validate", "prepare", "pretrain", "meta_train@finetune", "evaluate", "report")
+    stages = ("validate", "prepare", "pretrain", "meta_train@finetune", "combine", "evaluate")
+    stages += ("report",)
     lock = {name: {"cmd": name, "outs": [{"path": name, "md5": "0" * 32}]} for name in stages}
     (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": lock}))
     (folder / "artifacts" / "report.html").write_text("<body><!-- coldstart:stamp --></body>")

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 DAG = "coldstart_train"
-STAGES = ("validate", "prepare", "pretrain", "meta_train", "evaluate", "report")
+STAGES = ("validate", "prepare", "pretrain", "meta_train", "combine", "evaluate", "report")
 Alone = Callable[..., dict[str, Any]]
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 

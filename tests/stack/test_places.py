@@ -18,6 +18,7 @@ STAGES = (
     "pretrain",
     "meta_train@maml",
     "meta_train@bayes_head",
+    "combine",
     "evaluate",
     "report",
 )

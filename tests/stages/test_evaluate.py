@@ -25,16 +25,16 @@ from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
 from coldstart.models.heads import HEADS
 from coldstart.params import load_params, read_yaml
-from coldstart.stages import pretrain
+from coldstart.stages import combine, pretrain
 from coldstart.stages.evaluate import run
 
 ROOT = Path(__file__).parents[2]
-NAMES = [*BASELINES, "bayes_head"]
+NAMES = [*BASELINES, "bayes_head", "blend", "student"]
 
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Path:
-    """A project with baselines and an untrained bayes_head, two seeds of it."""
+    """A project with baselines, an untrained bayes_head and what is made of it; two seeds."""
     folder = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -46,6 +46,8 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Path
         raw["prepare"]["shots"] = [0, 1, 3, 5, 10]
         raw["pretrain"]["mf"].update(factors=3, sweeps=3, crossfit=3)
         raw["meta_train"].update(algorithms=["bayes_head"], seeds=[0, 1])
+        raw["combine"] = {name: raw["combine"][name] for name in ("blend", "student")}
+        raw["combine"]["student"].update(factors=4, steps=5)
         raw["evaluate"].update(resamples=200, min_segment=5)
         layout.PARAMS.write_text(yaml.safe_dump(raw))
         pretrain.run()
@@ -58,6 +60,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Path
                 method.to_bundle().save(
                     layout.seed_folder(layout.MODELS / "bayes_head", fold, seed)
                 )
+        combine.run()
     return folder
 
 

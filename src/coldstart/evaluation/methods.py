@@ -10,6 +10,7 @@ from coldstart import layout
 from coldstart.algorithms import ALGORITHMS
 from coldstart.baselines import BASELINES
 from coldstart.baselines.base import Empty
+from coldstart.combinations import COMBINATIONS, possible
 from coldstart.errors import ArtefactError
 from coldstart.models.bundle import Bundle
 from coldstart.models.recommender import Recommender
@@ -32,9 +33,10 @@ class FittedMethod(NamedTuple):
 
 
 def method_names(params: Params) -> tuple[str, ...]:
-    """Baselines, then the chosen algorithms: from simple to complex."""
+    """Baselines, the chosen algorithms, then what is made of both: from simple to complex."""
     baselines = [name for name in BASELINES if name in params.baselines]
-    return (*baselines, *(name for name in ALGORITHMS if name in params.meta_train.algorithms))
+    algorithms = [name for name in ALGORITHMS if name in params.meta_train.algorithms]
+    return (*baselines, *algorithms, *possible(params))
 
 
 def untuned_names(params: Params) -> tuple[str, ...]:
@@ -50,15 +52,18 @@ def untuned_names(params: Params) -> tuple[str, ...]:
 
 
 def fitted_methods(params: Params, fold: int) -> Iterator[FittedMethod]:
-    """Every bundle that ``pretrain`` and ``meta_train`` wrote for a fold."""
+    """Every bundle that ``pretrain``, ``meta_train`` and ``combine`` wrote for a fold."""
     for name in method_names(params):
-        if name in BASELINES:
-            folder = layout.fold_folder(layout.BASELINES / name, fold)
-            yield FittedMethod(name, fold, 0, folder)
-        else:
-            for seed in params.meta_train.seeds:
-                folder = layout.seed_folder(layout.MODELS / name, fold, seed)
-                yield FittedMethod(name, fold, seed, folder)
+        for seed in (0,) if name in BASELINES else params.meta_train.seeds:
+            yield FittedMethod(name, fold, seed, bundle_folder(name, fold, seed))
+
+
+def bundle_folder(name: str, fold: int, seed: int) -> Path:
+    """Where the bundle of a method lies; baselines have one for all seeds."""
+    if name in BASELINES:
+        return layout.fold_folder(layout.BASELINES / name, fold)
+    root = layout.COMBINATIONS if name in COMBINATIONS else layout.MODELS
+    return layout.seed_folder(root / name, fold, seed)
 
 
 def load_method(folder: Path) -> Recommender:
@@ -69,9 +74,8 @@ def load_method(folder: Path) -> Recommender:
             version of the method wrote it.
     """
     bundle = Bundle.load(folder)
-    kinds: dict[str, type[Recommender]] = {
-        cls.kind: cls for cls in (*BASELINES.values(), *ALGORITHMS.values())
-    }
+    methods = (*BASELINES.values(), *ALGORITHMS.values(), *COMBINATIONS.values())
+    kinds = {cls.kind: cls for cls in methods if issubclass(cls, Recommender)}
     if bundle.kind not in kinds:
         raise ArtefactError(f"{folder}: kind {bundle.kind!r} is not one of {sorted(kinds)}")
     try:

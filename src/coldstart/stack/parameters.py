@@ -23,11 +23,13 @@ def resolved(effort: str, overrides: Mapping[str, Any]) -> str:
 
 
 def check_all(text: str) -> Params:
-    """Check also the sections of single algorithms and baselines, by their owners.
+    """Check also the sections of single methods, by their owners.
 
     Raises:
         ParamsError: a key or value is refused, or a section belongs to no method.
     """
+    from coldstart.combinations import check_params as check_combinations
+
     params = parse_section(Params, yaml.safe_load(text), "params.yaml")
     for group, owners in _owners().items():
         for name, raw in getattr(params, group).items():
@@ -35,6 +37,7 @@ def check_all(text: str) -> Params:
                 allowed = ", ".join(sorted(owners))
                 raise ParamsError(f"params.yaml: {group}.{name}: unknown key; allowed: {allowed}")
             parse_section(owners[name], raw, f"params.yaml: {group}.{name}")
+    check_combinations(params)
     return params
 
 
@@ -54,10 +57,12 @@ def explanation() -> Table:
 def _owners() -> dict[str, dict[str, type[Section]]]:
     from coldstart.algorithms import ALGORITHMS
     from coldstart.baselines import BASELINES
+    from coldstart.combinations import COMBINATIONS
 
     return {
         "baselines": {name: kind.Params for name, kind in BASELINES.items()},
         "algorithms": {name: kind.Params for name, kind in ALGORITHMS.items()},
+        "combine": {name: kind.Params for name, kind in COMBINATIONS.items()},
     }
 
 

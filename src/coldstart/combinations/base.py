@@ -1,0 +1,66 @@
+"""What all combinations share: what they are made from, and how.
+
+Legend of the package: B users, S support, Q query, K support sizes, M members, N items, E factors.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from coldstart.combinations.spare import spare_episodes
+from coldstart.data.episodes import Episodes, EpisodeSampler
+from coldstart.data.prepared import Prepared
+from coldstart.models.backbone import Backbone
+from coldstart.models.recommender import Recommender
+from coldstart.params import LoopParams, Section
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """Of one fold and training seed."""
+
+    methods: Mapping[str, Recommender]  # in the order in which the section names them
+    prepared: Prepared
+    backbone: Backbone  # with its cross-fitted tables, which bundles of methods lack
+    loop: LoopParams
+    fold: int
+    seed: int
+
+    def episodes(self) -> EpisodeSampler:
+        """Training episodes of the historical users, as in meta-training."""
+        return EpisodeSampler(
+            self.prepared.history(self.fold),
+            batch_size=self.loop.batch_size,
+            query_size=self.loop.query_size,
+            max_support=self.loop.max_support,
+            group_U=self.backbone.group_U,
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+
+    def spare(self) -> Episodes:
+        """Validation users, judged by ratings that no evaluation reads."""
+        return spare_episodes(self.prepared, self.fold)
+
+
+class Combination(ABC):
+    """A recipe: from methods to a method, which evaluation and serving take like any other."""
+
+    Params: ClassVar[type[Section]]
+    """The combination's section of ``params.yaml``, ``combine.NAME``."""
+    least: ClassVar[int]
+    """With fewer ingredients than this it is left out."""
+
+    @staticmethod
+    @abstractmethod
+    def wanted(section: Any) -> tuple[str, ...]:
+        """Methods that it is made from, by name; an instance of ``Params`` says which."""
+
+    @classmethod
+    @abstractmethod
+    def make(cls, section: Any, ingredients: Ingredients) -> Recommender:
+        """Make it; the same ingredients give the same bytes."""

@@ -1,0 +1,256 @@
+"""``student``: a large method, often a blend, distilled into a small linear fold-in.
+
+The student predicts ``offset_i + x_i . w`` with a few factors, and a user is one small solve:
+
+    w = (X'X + P)^-1 (X'(y - offset) + P m),   m = A x_u + sum_i c_i / (K + d).
+
+Everything in it is learnt by Adam from three targets (Hinton et al. 2015; FitNets, Romero et al.
+2015, for the third), each with its weight in the loss:
+
+- soft: what the teacher predicts for the episode's query and for items drawn at random;
+- hard: the query's true targets;
+- alignment: a linear map of ``w`` is to give the teacher's idea of the user, by which is meant the
+  leading principal components of what it predicts for the whole catalogue. So any method can teach,
+  whatever its state is. The map is learnt too and then dropped.
+
+The student starts from those components: item vectors are the loadings, so it differs from the
+teacher by what a few components leave and by how a user's place among them is found.
+
+Legend: T lessons (users), E factors, F user features, X = E * E + 3 * E
+what an item adds to a user.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from coldstart.combinations.base import Combination, Ingredients
+from coldstart.combinations.blend import mean_over_users, over_neighbours
+from coldstart.combinations.lessons import Components, Lessons, lessons
+from coldstart.data.episodes import Episodes, Support
+from coldstart.models.bundle import Bundle
+from coldstart.models.recommender import Prediction, Recommender, State
+from coldstart.params import Section
+
+Theta = dict[str, Tensor]
+
+
+class StudentParams(Section):
+    """Size of the student and weights of what it learns from."""
+
+    teacher: str = Field(description="The method that is distilled.")
+    factors: int = Field(ge=1, le=64, description="Factors of the student.")
+    steps: int = Field(ge=0, description="Updates of Adam; 0: stays as it starts.")
+    rate: float = Field(gt=0, le=1, description="First step size of Adam; falls to zero.")
+    soft: float = Field(ge=0, description="Weight of the squared distance to the teacher's scores.")
+    hard: float = Field(ge=0, description="Weight of the squared error on true targets.")
+    alignment: float = Field(
+        ge=0, description="Weight of the squared distance to the teacher's components."
+    )
+
+
+class Terms(NamedTuple):
+    """The three parts of the loss, not weighted yet."""
+
+    soft: Tensor
+    hard: Tensor
+    alignment: Tensor
+
+
+class Student(Combination, Recommender):
+    """A fold-in on a few factors; the last row of ``variance_K`` serves all larger K."""
+
+    kind: ClassVar[str] = "student"
+    Params: ClassVar[type[Section]] = StudentParams
+    least: ClassVar[int] = 1
+
+    def __init__(self, theta: Theta, variance_K: Tensor) -> None:
+        self.theta = {name: theta[name].detach() for name in WEIGHTS}
+        self.variance_K = variance_K
+        self.n_items = len(theta["offset_N"])
+
+    @staticmethod
+    def wanted(section: StudentParams) -> tuple[str, ...]:
+        """The teacher."""
+        return (section.teacher,)
+
+    @classmethod
+    def make(cls, section: StudentParams, ingredients: Ingredients) -> Self:
+        """Draw lessons, learn from them, and estimate the variance on validation users."""
+        teacher, seed = ingredients.methods[section.teacher], ingredients.seed
+        taught, found = lessons(teacher, ingredients.episodes(), section.factors, seed)
+        student = cls(learn(taught, start(found), section, seed), torch.ones(1))
+        return cls(student.theta, student._squared_error(ingredients.spare()))
+
+    def adapt(self, support: Support) -> State:
+        """One solve per user, in numpy: for one user, dispatch is most of a torch call's cost."""
+        served = self._served
+        E = served.prior_FE.shape[1]
+        rows_BSX = served.rows_NX.take(support.items_BS.numpy(), 0)
+        mask_BS = support.mask_BS.numpy().astype(np.float32)
+        sums_BX = (mask_BS[:, None] @ rows_BSX)[:, 0]
+        x_BSE = rows_BSX[..., E * E : E * E + E]
+        right_BE = ((support.targets_BS.numpy() * mask_BS)[:, None] @ x_BSE)[:, 0]
+        right_BE -= sums_BX[:, E * E + E : E * E + 2 * E]
+        count_B1 = mask_BS.sum(1, keepdims=True)
+        choice_BE = sums_BX[:, E * E + 2 * E :] / (count_B1 + served.damping)
+        right_BE += support.users_BF.numpy() @ served.prior_FE + choice_BE
+        gram_BEE = sums_BX[:, : E * E].reshape(-1, E, E) + served.penalty_EE
+        mean_BE = np.linalg.solve(gram_BEE, right_BE[..., None])[..., 0]
+        place_B = np.minimum(count_B1[:, 0], len(self.variance_K) - 1).astype(np.int64)
+        return {
+            "mean_BE": torch.from_numpy(mean_BE),
+            "variance_B1": self.variance_K[torch.from_numpy(place_B)][:, None],
+        }
+
+    def score(self, state: State, items_BQ: Tensor) -> Prediction:
+        """Linear scores; the variance depends on K alone."""
+        mean_BQ = scores(self.theta, state["mean_BE"], items_BQ)
+        return Prediction(mean_BQ, state["variance_B1"].expand_as(mean_BQ))
+
+    def score_catalogue(self, state: State) -> Prediction:
+        """One matrix product."""
+        served = self._served
+        return Prediction(torch.addmm(self.theta["offset_N"], state["mean_BE"], served.x_EN))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights and the variances."""
+        return self.theta | {"variance_K": self.variance_K}
+
+    def config(self) -> dict[str, Any]:
+        """Nothing: tensors say everything."""
+        return {}
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle) -> Self:
+        """See :meth:`Recommender.from_bundle`."""
+        return cls(bundle.tensors, bundle.tensors["variance_K"])
+
+    def _squared_error(self, episodes: Episodes) -> Tensor:
+        """Mean over users for each K, averaged over neighbouring K."""
+        errors = []
+        for k in range(episodes.support.items_BS.shape[1] + 1):
+            mean_BQ = self.score(self.adapt(episodes.support.first(k)), episodes.items_BQ).mean
+            errors.append(mean_over_users((mean_BQ - episodes.targets_BQ).square(), episodes))
+        return over_neighbours(torch.stack(errors)).float()
+
+    @cached_property
+    def _served(self) -> Served:
+        with torch.inference_mode(False), torch.no_grad():
+            x_NE, penalty_E = self.theta["x_NE"], self.theta["log_penalty_E"].exp()
+            rows = [
+                (x_NE[:, :, None] * x_NE[:, None, :]).flatten(1),
+                x_NE,
+                x_NE * self.theta["offset_N"][:, None],
+                choices(self.theta) * penalty_E,
+            ]
+            return Served(
+                rows_NX=torch.cat(rows, 1).numpy(),
+                prior_FE=(self.theta["prior_FE"] * penalty_E).numpy(),
+                penalty_EE=torch.diag(penalty_E).numpy(),
+                damping=float(self.theta["log_damping"].exp()),
+                x_EN=x_NE.mT.contiguous(),
+            )
+
+
+class Served(NamedTuple):
+    """What serving reads, fixed once the student has learnt."""
+
+    rows_NX: NDArray[Any]  # x x', x, offset x, and P c
+    prior_FE: NDArray[Any]  # A P
+    penalty_EE: NDArray[Any]
+    damping: float
+    x_EN: Tensor
+
+
+WEIGHTS = ("offset_N", "x_NE", "prior_FE", "choice_JE", "log_penalty_E", "log_damping")
+"""Of the student; the map of the alignment is not one of them."""
+
+BATCH = 64
+"""Lessons of one update."""
+
+PENALTY = 0.5
+"""Of unit-variance components before learning, in units of the noise."""
+
+
+def start(found: Components) -> Theta:
+    """The teacher's components as the student's factors."""
+    E = found.loadings_NE.shape[1]
+    return {
+        "offset_N": found.mean_N.clone(),
+        "x_NE": found.loadings_NE.clone(),
+        "prior_FE": found.attributes_FE.clone(),
+        "choice_JE": torch.zeros(E + 2, E),
+        "log_penalty_E": torch.full((E,), PENALTY).log(),
+        "log_damping": torch.tensor(5.0).log(),
+        "map_EE": torch.eye(E),
+    }
+
+
+def learn(taught: Lessons, theta: Theta, params: StudentParams, seed: int) -> Theta:
+    """Adam on random lessons, the step size falling along a half cosine to zero."""
+    theta = {name: value.requires_grad_() for name, value in theta.items()}
+    generator = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.Adam(theta.values(), lr=params.rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(params.steps, 1))
+    for _ in range(params.steps):
+        rows = torch.randint(len(taught.items_TQ), (BATCH,), generator=generator)
+        optimiser.zero_grad()
+        with torch.enable_grad():
+            found = terms(theta, taught.rows(rows))
+            loss = (
+                params.soft * found.soft
+                + params.hard * found.hard
+                + params.alignment * found.alignment
+            )
+            loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+    return {name: value.detach() for name, value in theta.items()}
+
+
+def terms(theta: Theta, taught: Lessons) -> Terms:
+    """Mean squares: over all scored items, over rated ones, and over lessons and components."""
+    weights_TE = fold_in(theta, taught.support)
+    scores_TQ = scores(theta, weights_TE, taught.items_TQ)
+    soft_TQ = (scores_TQ - taught.teacher_TQ).square()
+    hard_TQ = (scores_TQ - taught.targets_TQ).square()
+    return Terms(
+        soft_TQ[taught.mask_TQ].mean(),
+        hard_TQ[taught.rated_TQ].mean(),
+        (weights_TE @ theta["map_EE"] - taught.components_TE).square().mean(),
+    )
+
+
+def fold_in(theta: Theta, support: Support) -> Tensor:
+    """Weights of users: ``[T, E]``; what :meth:`Student.adapt` computes, differentiable."""
+    x_TSE = theta["x_NE"][support.items_BS] * support.mask_BS[..., None]
+    rest_TS = (support.targets_BS - theta["offset_N"][support.items_BS]) * support.mask_BS
+    penalty_E = theta["log_penalty_E"].exp()
+    chosen_TE = (choices(theta)[support.items_BS] * support.mask_BS[..., None]).sum(1)
+    damped_T1 = support.mask_BS.sum(1, keepdim=True) + theta["log_damping"].exp()
+    prior_TE = support.users_BF @ theta["prior_FE"] + chosen_TE / damped_T1
+    gram_TEE = x_TSE.mT @ x_TSE + torch.diag(penalty_E)
+    right_TE = (x_TSE * rest_TS[..., None]).sum(1) + prior_TE * penalty_E
+    solved_TE: Tensor = torch.linalg.solve(gram_TEE, right_TE)
+    return solved_TE
+
+
+def choices(theta: Theta) -> Tensor:
+    """What having chosen an item says of a user: ``[N, E]``, linear in what the item is."""
+    x_NE, offset_N1 = theta["x_NE"], theta["offset_N"][:, None]
+    described_NJ = torch.cat([torch.ones_like(offset_N1), offset_N1, x_NE], 1)
+    return described_NJ @ theta["choice_JE"]
+
+
+def scores(theta: Theta, weights_TE: Tensor, items_TQ: Tensor) -> Tensor:
+    """``offset_i + x_i . w``."""
+    x_TQE = theta["x_NE"][items_TQ]
+    return theta["offset_N"][items_TQ] + (x_TQE @ weights_TE[..., None])[..., 0]
