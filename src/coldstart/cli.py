@@ -11,11 +11,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from coldstart.errors import ColdstartError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer(
     name="coldstart",
@@ -175,34 +178,53 @@ AsJson = Annotated[bool, typer.Option("--json", help="Rows as JSON, for machines
 def leaderboard(
     metric: Annotated[str | None, typer.Option(help="Only this metric.")] = None,
     k: Annotated[int | None, typer.Option(help="Only this number of shots.")] = None,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Add what each method costs, measured now.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print the results on cold users, with intervals; with protocol: metarec, those of it."""
     from coldstart.evaluation.console import as_json as to_json
-    from coldstart.evaluation.console import leaderboard_tables
+    from coldstart.evaluation.console import below, cost_table, leaderboard_tables
     from coldstart.evaluation.leaderboard import leaderboard_rows
     from coldstart.params import load_params
 
     if load_params().protocol == "metarec":
-        _legacy_leaderboard(metric, k, json_rows=as_json)
+        _legacy_leaderboard(metric, k, cost=cost, json_rows=as_json)
         return
-    rows = leaderboard_rows(metric, k)
+    columns = ["dataset", "split", "method", "k", "metric", "mean", "low", "high", "n_users"]
+    rows = leaderboard_rows(metric, k)[columns]
+    measured = (
+        _cost_rows(str(rows["dataset"].iloc[0]), str(rows["split"].iloc[0])) if cost else None
+    )
     if as_json:
-        columns = ["dataset", "split", "method", "k", "metric", "mean", "low", "high", "n_users"]
-        typer.echo(to_json(rows, columns))
+        typer.echo(to_json(rows if measured is None else below(rows, measured), columns))
         return
     from rich.console import Console
 
     if metric is None:
         rows = rows[rows["metric"].isin(["rmse", "log_loss", "ndcg@5", "recall@10"])]
     Console().print(leaderboard_tables(rows))
+    if measured is not None:
+        Console().print(cost_table(measured))
 
 
-def _legacy_leaderboard(metric: str | None, k: int | None, *, json_rows: bool) -> None:
+def _cost_rows(dataset: str, split: str) -> pd.DataFrame:
+    _cap_threads()
+    from coldstart.params import load_params
+    from coldstart.registry import cost, store
+
+    with store.needed():
+        return cost.rows(cost.costs_here(), dataset, split, load_params().gate.shot)
+
+
+def _legacy_leaderboard(metric: str | None, k: int | None, *, cost: bool, json_rows: bool) -> None:
     from coldstart.errors import ParamsError
 
-    if metric is not None or k is not None:
-        raise ParamsError("protocol: metarec has one support size; leave out --metric and --k")
+    if metric is not None or k is not None or cost:
+        raise ParamsError(
+            "protocol: metarec has one support size and no costs; leave out --metric, --k, --cost"
+        )
     _cap_threads()
     from coldstart.legacy.board import legacy_rows, tables
     from coldstart.params import load_params

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from coldstart.errors import ArtefactError
-from coldstart.registry import publish, runs
+from coldstart.registry import computed, publish, runs
 from coldstart.registry.cost import Cost
 from coldstart.registry.stamp import stamped
 
@@ -63,9 +63,9 @@ def test_a_restored_stage_names_the_run_that_computed_it(
 ) -> None:
     stage = "meta_train@finetune"
     experiment, parent = runs.parent(client, "coldstart-tiny", "run-1")
-    computed = runs.child(client, experiment, parent, "run-1", stage)
-    runs.log(client, computed, metrics={"seconds": 12.5})
-    runs.end(client, computed, "FINISHED")
+    first = runs.child(client, experiment, parent, "run-1", stage)
+    runs.log(client, first, metrics={"seconds": 12.5})
+    runs.end(client, first, "FINISHED")
     publish.publish()
     monkeypatch.setenv("COLDSTART_RUN_KEY", "run-2")
     second = client.get_run(publish.publish()["run_id"])
@@ -73,7 +73,7 @@ def test_a_restored_stage_names_the_run_that_computed_it(
     tags = {runs.KEY: "run-2", runs.STAGE: stage}
     (restored,) = runs.find(client, experiment, tags)
     assert restored.data.tags["coldstart.restored"] == "true"
-    assert restored.data.tags["coldstart.computed_by"] == computed
+    assert restored.data.tags["coldstart.computed_by"] == first
 
 
 def test_nothing_to_publish(here: Path) -> None:
@@ -84,7 +84,7 @@ def test_nothing_to_publish(here: Path) -> None:
 def test_the_digest_of_a_lock_is_that_of_its_content() -> None:
     one = yaml.safe_load("{a: {cmd: x, outs: [{path: p, md5: m}]}}")
     other = yaml.safe_load("{a: {outs: [{md5: m, path: p}], cmd: x}}")
-    assert publish.entry_digest(one) == publish.entry_digest(other)
+    assert computed.entry_digest(one) == computed.entry_digest(other)
 
 
 def test_a_stamp_is_escaped_and_needs_its_place() -> None:

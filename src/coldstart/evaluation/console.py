@@ -22,6 +22,11 @@ def as_json(rows: pd.DataFrame, columns: list[str]) -> str:
     return json.dumps(records, indent=1)
 
 
+def below(rows: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
+    """``rows``, then ``more``, in which any value may be None; whole numbers stay whole."""
+    return pd.concat([rows.astype(object), more.astype(object)], ignore_index=True)
+
+
 def leaderboard_tables(rows: pd.DataFrame) -> Group:
     """A table per metric: methods in rows, K in columns, the best of each column in bold."""
     first = rows.iloc[0]
@@ -55,6 +60,37 @@ def _metric_table(metric: str, rows: pd.DataFrame) -> Table:
             for k in shots
         ]
         table.add_row(str(method), *texts, f"{half:.3f}" if half == half else "")
+    return table
+
+
+def cost_table(rows: pd.DataFrame) -> Table:
+    """A column per cost; what was not measured is empty."""
+    shot = rows["k"].dropna().max()
+    table = Table(
+        title="cost, measured here and now",
+        title_justify="left",
+        caption=f"µs per user: adapt to {shot} ratings and rank the catalogue; training is what "
+        "MLflow recorded, all folds and seeds",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    columns = {
+        "train_seconds": ("seconds to train", 1.0, ",.1f"),
+        "adapt_us": ("µs alone", 1.0, ",.0f"),
+        "adapt_us_batched": ("µs in a batch", 1.0, ",.1f"),
+        "bundle_bytes": ("bundle, KiB", 1024.0, ",.0f"),
+    }
+    table.add_column("method", no_wrap=True)
+    for title, _, _ in columns.values():
+        table.add_column(title, justify="right")
+    for method in rows["method"].drop_duplicates():
+        values = rows[rows["method"] == method].set_index("metric")["mean"].to_dict()
+        cells = [
+            format(values[name] / unit, style) if name in values else ""
+            for name, (_, unit, style) in columns.items()
+        ]
+        table.add_row(str(method), *cells)
     return table
 
 

@@ -1,24 +1,28 @@
 """What each method costs: seconds to train, microseconds to adapt, bytes to keep.
 
-Measured on this machine, so it goes to MLflow and into the stamped report, never into an artefact
-of the pipeline.
+Measured on this machine, so it goes to MLflow, into the stamped report and to whoever asks for it,
+never into an artefact of the pipeline.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+import pandas as pd
 import torch
 
+from coldstart import layout
 from coldstart.data.prepared import Prepared
 from coldstart.evaluation.challenge import measure_adapt_ms
 from coldstart.evaluation.methods import fitted_methods, load_method
 from coldstart.models.recommender import Recommender
-from coldstart.params import Params
+from coldstart.params import Params, load_params, read_yaml
+from coldstart.registry import identity, store
+from coldstart.registry.computed import read_lock, stage_seconds, training_seconds
 
 _BATCH = 64
 _REPEATS = 3
@@ -58,6 +62,39 @@ def costs(prepared: Prepared, params: Params, train_seconds: Mapping[str, float]
             )
         )
     return found
+
+
+def costs_here() -> list[Cost]:
+    """Cost of what lies in this workspace, measured now; training as MLflow recorded it.
+
+    Raises:
+        ArtefactError: the workspace has no ``dvc.lock`` or no bundles.
+    """
+    lock, client = read_lock(), store.client()
+    name = identity.experiment_name(read_yaml(layout.PARAMS))
+    experiment = client.get_experiment_by_name(name)
+    seconds: dict[str, float] = {}
+    if experiment is not None:
+        seconds = stage_seconds(client, experiment.experiment_id, identity.run_key(), lock)
+    return costs(Prepared.load(), load_params(), training_seconds(seconds))
+
+
+def rows(measured: Iterable[Cost], dataset: str, split: str, shot: int) -> pd.DataFrame:
+    """Rows of the leaderboard's columns: a cost is a metric without interval and users.
+
+    ``k`` is the number of ratings adapted to, where there are any.
+    """
+    found = []
+    for cost in measured:
+        values = asdict(cost)
+        method = values.pop("method")
+        for metric, value in values.items():
+            if value is not None:
+                k = shot if metric.startswith("adapt") else None
+                place = {"dataset": dataset, "split": split, "method": method, "k": k}
+                none = dict.fromkeys(("low", "high", "n_users"))
+                found.append({**place, "metric": metric, "mean": float(value), **none})
+    return pd.DataFrame(found, dtype=object)
 
 
 def adapt_ms(method: Recommender, prepared: Prepared, params: Params) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -14,16 +13,21 @@ import yaml
 
 from coldstart import layout
 from coldstart.data.prepared import Prepared
-from coldstart.errors import ArtefactError
 from coldstart.evaluation.leaderboard import TABLE, read_table
 from coldstart.params import load_params
 from coldstart.registry import identity, runs, store
+from coldstart.registry.computed import (
+    LOCK,
+    LOCK_FILE,
+    entry_digest,
+    read_lock,
+    stage_seconds,
+    training_seconds,
+)
 from coldstart.registry.cost import costs
 from coldstart.registry.stamp import stamped
 
 PUBLISHED = "coldstart.published"
-LOCK = "coldstart.lock"
-_LOCK_FILE = Path("dvc.lock")
 
 
 def publish() -> dict[str, str]:
@@ -35,7 +39,7 @@ def publish() -> dict[str, str]:
     Raises:
         ArtefactError: the workspace has no results.
     """
-    lock = _read_lock()
+    lock = read_lock()
     raw = yaml.safe_load(layout.PARAMS.read_text())
     key = identity.run_key()
     client = store.client()
@@ -47,10 +51,11 @@ def publish() -> dict[str, str]:
     digest = entry_digest(lock)
     if run.data.tags.get(PUBLISHED) == digest and report.exists():
         return told
-    seconds = _stages(client, experiment_id, run_id, key, lock)
+    _stages(client, experiment_id, run_id, key, lock)
+    seconds = stage_seconds(client, experiment_id, key, lock)
     prepared = Prepared.load()
     revision = git_revision()
-    methods = costs(prepared, load_params(), _training_seconds(seconds))
+    methods = costs(prepared, load_params(), training_seconds(seconds))
     facts = {
         "run": key,
         "MLflow run": url,
@@ -90,12 +95,6 @@ def run_url(experiment_id: str, run_id: str) -> str:
     return f"{uri}#{run_id}"
 
 
-def entry_digest(entry: Any) -> str:
-    """Digest of a ``dvc.lock`` or of one of its entries."""
-    text = json.dumps(entry, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
 def git_revision() -> str:
     """Commit of the project, ``-dirty`` if it has changes; empty without git."""
     given = os.environ.get("COLDSTART_REVISION")
@@ -119,43 +118,27 @@ def git_revision() -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _read_lock() -> dict[str, Any]:
-    try:
-        return dict(yaml.safe_load(_LOCK_FILE.read_text(encoding="utf-8"))["stages"])
-    except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise ArtefactError(f"{_LOCK_FILE}: {error}; run `dvc repro` first") from error
-
-
 def _stages(
     client: Any, experiment_id: str, parent_id: str, key: str, lock: Mapping[str, Any]
-) -> dict[str, float]:
-    """Seconds that each stage took when it was computed, by stage, as far as that is known.
+) -> None:
+    """Tie every stage's nested run to the entry of ``dvc.lock`` that it computed.
 
     A stage that the run cache restored left no nested run here: it gets one that names the run
     which computed it.
     """
-    seconds: dict[str, float] = {}
     for stage, entry in lock.items():
         digest = entry_digest(entry)
         own = runs.find(client, experiment_id, {runs.KEY: key, runs.STAGE: stage})
         if own and own[0].info.status == "FINISHED":
             client.set_tag(own[0].info.run_id, LOCK, digest)
-            seconds[stage] = own[0].data.metrics.get("seconds", 0.0)
             continue
         before = runs.find(client, experiment_id, {runs.STAGE: stage, LOCK: digest})
         child = runs.child(client, experiment_id, parent_id, key, stage)
         tags = {"coldstart.restored": "true"}
         if before:
-            seconds[stage] = before[0].data.metrics.get("seconds", 0.0)
             tags["coldstart.computed_by"] = before[0].info.run_id
         runs.log(client, child, tags=tags)
         runs.end(client, child, "FINISHED")
-    return seconds
-
-
-def _training_seconds(seconds: Mapping[str, float]) -> dict[str, float]:
-    prefix = "meta_train@"
-    return {k.removeprefix(prefix): v for k, v in seconds.items() if k.startswith(prefix)}
 
 
 def _leaderboard_points() -> list[tuple[str, float, int]]:
@@ -189,7 +172,7 @@ def _log_dataset(client: Any, run_id: str, summary: Mapping[str, Any]) -> None:
 
 def _log_files(client: Any, run_id: str, report: Path) -> None:
     client.log_artifact(run_id, str(report))
-    for path in (layout.LEADERBOARD, _LOCK_FILE, layout.PARAMS, layout.VALIDATION, layout.METRICS):
+    for path in (layout.LEADERBOARD, LOCK_FILE, layout.PARAMS, layout.VALIDATION, layout.METRICS):
         if path.exists():
             client.log_artifact(run_id, str(path))
     if layout.PLOTS.is_dir():
