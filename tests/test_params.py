@@ -66,7 +66,7 @@ def test_an_unknown_key_is_named_with_the_allowed_ones(
         ("threads", 0, "greater than or equal to 1"),
         ("threads", "2", "valid integer"),
         ("device", "tpu", "'cpu' or 'cuda'"),
-        ("head", "ranking", "'rating' or 'click'"),
+        ("head", "stars", "'rating', 'click' or 'ranking'"),
         ("data.name", "../etc", "match pattern"),
         ("data.like", 9.0, "min_rating < like <= max_rating"),
         ("validate.max_duplicate_share", 1.5, "less than or equal to 1"),
@@ -84,6 +84,9 @@ def test_an_unknown_key_is_named_with_the_allowed_ones(
         ("meta_train.loop.max_steps", 0, "greater than or equal to 1"),
         ("evaluate.resamples", 3, "greater than or equal to 100"),
         ("gate.metric", "precision", "'rmse'"),
+        ("gate.metric", "log_loss", "goes with head: click"),
+        ("head", "click", "rmse and mae with head: rating"),
+        ("meta_train.negatives.number", 3, "does not go with head: rating"),
         ("gate.shot", 4, "one of prepare.shots"),
     ],
 )

@@ -319,6 +319,19 @@ class LoopParams(Section):
         return self
 
 
+class NegativesParams(Section):
+    """Implicit feedback: unrated items that count as not liked in meta-training."""
+
+    number: int = Field(
+        ge=0, le=1000, description="Draws per liked item of the query; 0: only ratings count."
+    )
+    alpha: float = Field(
+        ge=0,
+        le=1,
+        description="Items are drawn by this power of their number of ratings; 0: uniformly.",
+    )
+
+
 class MetaTrainParams(Section):
     """Meta-training of each algorithm."""
 
@@ -329,6 +342,7 @@ class MetaTrainParams(Section):
         min_length=1, strict=False, description="Training seeds; each gives a model per fold."
     )
     loop: LoopParams
+    negatives: NegativesParams
 
     @model_validator(mode="after")
     def _distinct(self) -> MetaTrainParams:
@@ -376,8 +390,8 @@ class EvaluateParams(Section):
 class GateParams(Section):
     """When a candidate replaces the champion."""
 
-    metric: Literal["rmse", "mae", "log_loss"] = Field(
-        description="Primary metric, lower is better."
+    metric: Literal["rmse", "mae", "log_loss", "recall@10", "ndcg@10"] = Field(
+        description="Primary metric; a gain is less of an error, more of a ranking metric."
     )
     shot: int = Field(
         ge=0, description="Support size at which it is compared; one of prepare.shots."
@@ -417,8 +431,9 @@ class Params(Section):
         description="coldstart: ours. metarec: the legacy one of RecBole-MetaRec, which only "
         "`coldstart leaderboard` knows, fitting as it goes; no stage runs and nothing is promoted."
     )
-    head: Literal["rating", "click"] = Field(
-        description="rating: rating points (MSE); click: probability of a like (cross-entropy)."
+    head: Literal["rating", "click", "ranking"] = Field(
+        description="rating: rating points (MSE); click: probability of a like (cross-entropy); "
+        "ranking: likes above sampled negatives (softmax)."
     )
     data: DataParams
     validate_: ValidateParams = Field(alias="validate")
@@ -453,9 +468,17 @@ class Params(Section):
                 raise ValueError(
                     f"meta_train.algorithms: {name!r} is not one of {sorted(self.algorithms)}"
                 )
-        if (self.gate.metric == "log_loss") != (self.head == "click"):
+        of_head = {"rmse": "rating", "mae": "rating", "log_loss": "click"}
+        if of_head.get(self.gate.metric, self.head) != self.head:
             raise ValueError(
-                "gate.metric: log_loss goes with head: click, rmse and mae with head: rating"
+                "gate.metric: log_loss goes with head: click, rmse and mae with head: rating, "
+                "recall@10 and ndcg@10 with any"
+            )
+        number = self.meta_train.negatives.number
+        if self.head == ("rating" if number else "ranking"):
+            raise ValueError(
+                f"meta_train.negatives.number: {number} does not go with head: {self.head}; "
+                "ranking needs at least 1, rating 0: an unrated item has no rating"
             )
         return self
 

@@ -14,7 +14,7 @@ RATINGS = {
     "user": "int32",  # row of users.parquet, from 0
     "item": "int32",  # row of items.parquet, from 1
     "rating": "float32",  # rating points
-    "target": "float32",  # what is learnt: the rating, or 0/1 likes with the click-through head
+    "target": "float32",  # what is learnt: the rating, or 0/1 likes with head click or ranking
     "timestamp": "int64",  # seconds since 1970 UTC; -1 in a dataset without timestamps
 }
 

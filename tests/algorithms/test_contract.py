@@ -169,6 +169,24 @@ def test_meta_gradient_covers_theta_and_repeats(make: Make, episodes: Episodes, 
 
 
 @NAMES
+@pytest.mark.parametrize("head", ["click", "ranking"])
+def test_sampled_negatives_in_the_query(
+    make: Make, episodes: Episodes, name: str, head: str
+) -> None:
+    learner = make(name, head=head)
+    likes = episodes._replace(
+        support=_targets(episodes, head), targets_BQ=(episodes.targets_BQ >= 4).float()
+    )
+    draws_BQ = torch.tensor([0.0, 0.0, 0.7, 2.0]).expand(episodes.n_users, -1)
+    sampled = likes._replace(
+        targets_BQ=likes.targets_BQ.masked_fill(draws_BQ > 0, 0.0), draws_BQ=draws_BQ
+    )
+    loss, gradients = learner.meta_gradient(learner.theta, sampled)
+    assert loss.isfinite()
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
+
+
+@NAMES
 @HEADS
 def test_bundle_round_trip(
     make: Make, episodes: Episodes, tmp_path: Path, name: str, head: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,19 @@ def test_a_clear_improvement_is_promoted(champion: bool) -> None:
     assert failed(decision) == set()
     difference = decision.evidence["difference"]
     assert 0 < difference["low"] < difference["mean"] < difference["high"]
+
+
+@pytest.mark.parametrize(("gain", "promoted"), [(0.2, True), (-0.2, False)])
+def test_more_of_a_ranking_metric_is_an_improvement(gain: float, promoted: bool) -> None:
+    """The same contest in recall, where the candidate's higher numbers are a gain."""
+    errors = contest(gain)
+    rows = errors.rows.assign(**{"recall@10": 1.5 - errors.rows["mse"]})
+    recall = GATE.model_copy(update={"metric": "recall@10"})
+    decision = decided(replace(errors, rows=rows.drop(columns="mse")), recall)
+    assert decision.promote is promoted
+    mean = gain - float(NOISE.mean())
+    assert decision.evidence["difference"]["mean"] == pytest.approx(mean, abs=1e-5)
+    assert {np.sign(row["gain"]) for row in decision.evidence["segments"]} == {np.sign(gain)}
 
 
 @pytest.mark.parametrize("gain", [0.0, -0.2])

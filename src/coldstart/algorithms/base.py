@@ -83,7 +83,7 @@ class MetaLearner(Recommender, Generic[P]):
         support = episodes.support
         state = self.adapt_with(theta, support, training=training)
         score_BQ = self.score_with(theta, state, episodes.items_BQ, support.crossfit_B).mean
-        return masked_mean(self.head.loss(score_BQ, episodes.targets_BQ), episodes.mask_BQ)
+        return self.head.query_loss(score_BQ, *judged(episodes))
 
     def meta_gradient(self, theta: Theta, episodes: Episodes) -> tuple[Tensor, Theta]:
         """Mean query loss over the users, and its gradient with respect to ``theta``."""
@@ -148,10 +148,9 @@ class MetaLearner(Recommender, Generic[P]):
         return cls(backbone, params, HEADS[bundle.config["head"]], parts["theta"])
 
 
-def masked_mean(values_BQ: Tensor, mask_BQ: Tensor) -> Tensor:
-    """Mean over the entries that are not padding; 0 for a row without any."""
-    total_B = values_BQ.masked_fill(~mask_BQ, 0.0).sum(-1)
-    return total_B / mask_BQ.sum(-1).clamp(min=1)
+def judged(episodes: Episodes) -> tuple[Tensor, Tensor, Tensor | None]:
+    """What :meth:`Head.query_loss` reads beside the scores."""
+    return episodes.targets_BQ, episodes.mask_BQ, episodes.draws_BQ
 
 
 def in_chunks(score: Callable[[State], Tensor], state: State, per_user: int) -> Tensor:

@@ -30,12 +30,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from coldstart.algorithms.base import MetaLearner, Theta, masked_mean
+from coldstart.algorithms.base import MetaLearner, Theta
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.description import chosen, descriptions
 from coldstart.models.foldin import Items, cross_moment, evidence, own_variance, second_moment
-from coldstart.models.heads import ClickHead, Head
+from coldstart.models.heads import ClickHead, Head, masked_mean
 from coldstart.models.recommender import Prediction, State
 from coldstart.params import Section
 

@@ -18,11 +18,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from coldstart.algorithms.base import Theta, masked_mean
+from coldstart.algorithms.base import Theta
 from coldstart.algorithms.pairs import PairLearner, PairParams, dense, shrinkage, widths
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
-from coldstart.models.heads import Head, RatingHead
+from coldstart.models.heads import Head, RatingHead, masked_mean
 from coldstart.models.recommender import Prediction, State
 
 _REACH = 4.0

@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from coldstart.algorithms.base import Theta, masked_mean
+from coldstart.algorithms.base import Theta, judged
 from coldstart.algorithms.gradient import GradientLearner, OuterParams
 from coldstart.algorithms.inner_loop import Weights, fan_in
 from coldstart.algorithms.proximal import ProximalParams, proximal_loss
@@ -58,8 +58,7 @@ class IMAML(GradientLearner[IMAMLParams]):
         phi = {name: state[name].requires_grad_() for name in self._adapted}
         with torch.enable_grad():
             scores = self.score_with(theta, state | phi, episodes.items_BQ, support.crossfit_B)
-            loss_BQ = self.head.loss(scores.mean, episodes.targets_BQ)
-            loss = masked_mean(loss_BQ, episodes.mask_BQ).mean()
+            loss = self.head.query_loss(scores.mean, *judged(episodes)).mean()
             values = list(phi.values())
             direct = torch.autograd.grad(loss, [*values, *theta.values()], materialize_grads=True)
             inner = self.inner_loss(theta, support)(phi).sum()

@@ -30,7 +30,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from coldstart.algorithms.base import Theta, masked_mean
+from coldstart.algorithms.base import Theta, judged
 from coldstart.algorithms.gradient import GradientLearner, OuterParams
 from coldstart.algorithms.inner_loop import SGD, Weights, descend, fan_in
 from coldstart.algorithms.network import subset
@@ -102,8 +102,7 @@ class LEO(GradientLearner[LEOParams]):
         moved_B = (after_BZ.detach() - before_BZ).square().sum(-1)
         state = self.descend_from(self.decode(theta, after_BZ), theta, support, training=True)
         score_BQ = self.score_with(theta, state, episodes.items_BQ, support.crossfit_B).mean
-        loss_BQ = self.head.loss(score_BQ, episodes.targets_BQ)
-        loss_B = masked_mean(loss_BQ, episodes.mask_BQ)
+        loss_B = self.head.query_loss(score_BQ, *judged(episodes))
         return loss_B + p.kl_weight * kl(code) + p.encoder_penalty * moved_B
 
     def adapt_with(self, theta: Theta, support: Support, *, training: bool) -> State:

@@ -27,7 +27,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from coldstart.algorithms.base import Theta, masked_mean
+from coldstart.algorithms.base import Theta, judged
 from coldstart.algorithms.gradient import GradientLearner, OuterParams
 from coldstart.algorithms.inner_loop import Weights, fan_in
 from coldstart.algorithms.network import hidden, subset
@@ -108,11 +108,11 @@ class MLR(GradientLearner[MLRParams]):
         crossfit_B = support.crossfit_B
         mean_BQ = self.score_with(theta, weights, episodes.items_BQ, crossfit_B).mean
         deviation_BQ = self._variance(weights, episodes.items_BQ, crossfit_B).sqrt()
-        high_BQ, low_BQ = (
-            self.head.loss(score_BQ, episodes.targets_BQ)
+        high_B, low_B = (
+            self.head.query_loss(score_BQ, *judged(episodes))
             for score_BQ in (mean_BQ + deviation_BQ, mean_BQ - deviation_BQ)
         )
-        expected_B = masked_mean(0.5 * (high_BQ + low_BQ), episodes.mask_BQ)
+        expected_B = 0.5 * (high_B + low_B)
         return expected_B + self.params.information * information(weights)
 
     def _variance(self, weights: Weights, items_BQ: Tensor, crossfit_B: Tensor) -> Tensor:

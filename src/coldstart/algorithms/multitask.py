@@ -29,14 +29,14 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from coldstart.algorithms.base import MetaLearner, Theta, masked_mean
+from coldstart.algorithms.base import MetaLearner, Theta
 from coldstart.algorithms.network import rated_share, standardise
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models import foldin
 from coldstart.models.backbone import Backbone
 from coldstart.models.description import chosen, descriptions
 from coldstart.models.exposure import fold_in
-from coldstart.models.heads import HEADS, Head, RatingHead
+from coldstart.models.heads import HEADS, Head, RatingHead, masked_mean
 from coldstart.models.recommender import Prediction, State
 from coldstart.params import Section, search
 
@@ -123,6 +123,7 @@ class MultiTask(MetaLearner[MultiTaskParams]):
         Selection on validation users (not training) keeps the uncertainties that training starts
         with, so that all candidates are measured alike.
         """
+        episodes = episodes.without_negatives()  # what is not chosen has a signal of its own
         support = episodes.support
         state = self.adapt_with(theta, support, training=training)
         scores = self._scores(theta, state, self._items(episodes.items_BQ, support.crossfit_B))

@@ -23,11 +23,11 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from coldstart.algorithms import ALGORITHMS
-from coldstart.algorithms.base import masked_mean
 from coldstart.baselines import BASELINES
 from coldstart.combinations.base import Combination, Ingredients
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.bundle import Bundle
+from coldstart.models.heads import masked_mean
 from coldstart.models.recommender import Prediction, Recommender, State
 from coldstart.params import Section
 

@@ -6,6 +6,7 @@ unknown item, rating 0 and mask False; no method may let padding change a result
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -51,19 +52,33 @@ class Episodes(NamedTuple):
     targets_BQ: Tensor  # float32
     mask_BQ: Tensor  # bool
     users_B: Tensor  # int64, rows of users.parquet, to join the results with
+    draws_BQ: Tensor | None = None
+    """float32, how often a sampled negative was expected to be drawn, 0 where rated or padded; None
+    where nothing was sampled."""
 
     @property
     def n_users(self) -> int:
         """Number of tasks in the batch, ``B``."""
         return self.support.n_users
 
+    def without_negatives(self) -> Episodes:
+        """The same with sampled negatives as padding."""
+        if self.draws_BQ is None:
+            return self
+        return self._replace(mask_BQ=self.mask_BQ & (self.draws_BQ == 0), draws_BQ=None)
+
     def rows(self, index: slice | Tensor) -> Episodes:
         """The same fields for a part of the tasks."""
-        return Episodes(self.support.rows(index), *(field[index] for field in self[1:]))
+        return self._each(self.support.rows(index), lambda field: field[index])
 
     def to(self, device: torch.device | str) -> Episodes:
         """The same batch on another device."""
-        return Episodes(self.support.to(device), *(field.to(device) for field in self[1:]))
+        return self._each(self.support.to(device), lambda field: field.to(device))
+
+    def _each(self, support: Support, change: Callable[[Tensor], Tensor]) -> Episodes:
+        draws_BQ = None if self.draws_BQ is None else change(self.draws_BQ)
+        items_BQ, targets_BQ, mask_BQ, users_B = (change(field) for field in self[1:5])
+        return Episodes(support, items_BQ, targets_BQ, mask_BQ, users_B, draws_BQ)
 
 
 class History(NamedTuple):

@@ -23,7 +23,7 @@ from coldstart.errors import DataError
 from coldstart.params import DataParams, PrepareParams
 from coldstart.schema import ITEMS, RATINGS, ROLES, USERS
 
-Head = Literal["rating", "click"]
+Head = Literal["rating", "click", "ranking"]
 
 
 def prepare_source(
@@ -92,7 +92,7 @@ def _tables(
             "timestamp": np.floor(ratings["timestamp"]) if source.has_timestamps else NO_TIME,
         }
     ).sort_values(["user", "item"], ignore_index=True)
-    table["target"] = table["rating"] >= data.like if head == "click" else table["rating"]
+    table["target"] = table["rating"] if head == "rating" else table["rating"] >= data.like
     users = pd.DataFrame({"user": range(len(user_keys)), "key": user_keys})
     users["n_ratings"] = np.bincount(table["user"], minlength=len(users))
     users = users.astype(USERS)

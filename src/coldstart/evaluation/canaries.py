@@ -21,6 +21,7 @@ from torch import Tensor
 from coldstart.errors import EvaluationError
 from coldstart.evaluation import metrics
 from coldstart.evaluation.protocol import NDCG_TOP, EvaluationSet
+from coldstart.evaluation.significance import gain_sign
 
 DELTA = 1e-7
 """Chance of a false alarm per check; there are about a hundred in an evaluation."""
@@ -150,6 +151,8 @@ def check_error(canary: str, users: pd.DataFrame, target: EvaluationSet) -> list
     That constant is the mean of the targets, so the floor is their standard deviation (or, with
     likes, their entropy); 1% is left for a random canary that nearly equals it.
     """
+    if target.head == "ranking":
+        return []  # a score says nothing but the order
     y = target.episodes.targets_BQ[target.episodes.mask_BQ].double()
     click = target.head == "click"
     mean = y.mean()
@@ -167,26 +170,28 @@ def check_error(canary: str, users: pd.DataFrame, target: EvaluationSet) -> list
 
 
 def check_shuffled(
-    method: str, users: pd.DataFrame, honest: pd.DataFrame, error: str
+    method: str, users: pd.DataFrame, honest: pd.DataFrame, metric: str
 ) -> list[Canary]:
     """With the labels of somebody else, a method must not beat itself without any support.
 
-    ``users`` are the results with shuffled labels, ``honest`` those of the same method; ``error``
-    is the per-user metric, lower is better. Paired by user.
+    ``users`` are the results with shuffled labels, ``honest`` those of the same method; ``metric``
+    is per user. Paired by user.
     """
-    prior = honest[honest["k"] == 0].set_index("user")[error]
+    prior = honest[honest["k"] == 0].set_index("user")[metric]
+    sign = gain_sign(metric)
     checks = []
     for k, rows in users[users["k"] > 0].groupby("k"):
-        gain = (prior - rows.set_index("user")[error]).dropna()
+        gain = sign * (rows.set_index("user")[metric] - prior).dropna()
         noise = (
             Z_SHUFFLED * float(gain.std(ddof=1)) / math.sqrt(len(gain))
             if len(gain) > 1
             else math.inf
         )
-        expected, value = float(prior.mean()), float(rows[error].mean())
+        expected, value = float(prior.mean()), float(rows[metric].mean())
         ok = not float(gain.mean()) > noise  # one user has no standard error and proves nothing
         name = f"shuffled labels ({method})"
-        checks.append(Canary(name, error, int(str(k)), value, expected, expected - noise, ok))
+        limit = expected + sign * noise
+        checks.append(Canary(name, metric, int(str(k)), value, expected, limit, ok))
     return checks
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 
 import pandas as pd
@@ -16,7 +17,7 @@ from coldstart.evaluation.metrics import top_items
 from coldstart.evaluation.protocol import evaluate, evaluation_set
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params
-from coldstart.schema import UNKNOWN_ITEM
+from coldstart.schema import CATALOGUE_METRICS, UNKNOWN_ITEM
 
 _WARM_UP, _REPEATS = 5, 30
 
@@ -46,8 +47,11 @@ def evaluate_bundle_on(
     support = support._replace(items_BS=rows_N[support.items_BS], users_BF=features_BF)
     items_BQ = rows_N[target.episodes.items_BQ]
     episodes = target.episodes._replace(support=support, items_BQ=items_BQ)
-    matched = type(target)(**{**vars(target), "episodes": episodes})
-    return evaluate(method, matched, [params.gate.shot], catalogue=False).users
+    share_N = target.share_N.new_full((method.n_items,), float(target.share_N.min()))
+    share_N[rows_N] = target.share_N
+    matched = replace(target, episodes=episodes, share_N=share_N)
+    catalogue = params.gate.metric in CATALOGUE_METRICS
+    return evaluate(method, matched, [params.gate.shot], catalogue=catalogue).users
 
 
 def _rows_of(prepared: Prepared, item_keys: Sequence[str]) -> Tensor:

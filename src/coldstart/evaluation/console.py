@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
-from coldstart.evaluation.leaderboard import LOWER_IS_BETTER
+from coldstart.evaluation.significance import aim, gain_sign
 
 
 def as_json(rows: pd.DataFrame, columns: list[str]) -> str:
@@ -40,11 +40,9 @@ def _by_metric(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _metric_table(metric: str, rows: pd.DataFrame) -> Table:
-    lower = metric in LOWER_IS_BETTER
-    aim = "lower is better" if lower else "higher is better"
-    if metric.startswith("covered"):
-        aim = "the nearer to nominal the better"
-    table = Table(title=f"{metric}, {aim}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    lower = gain_sign(metric) < 0
+    hint = "the nearer to nominal the better" if metric.startswith("covered") else aim(metric)
+    table = Table(title=f"{metric}, {hint}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("method", no_wrap=True)
     shots = sorted(rows["k"].unique())
     best = rows.groupby("k")["mean"].agg("min" if lower else "max")

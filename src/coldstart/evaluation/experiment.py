@@ -28,10 +28,11 @@ from coldstart.evaluation.protocol import (
     shuffled,
 )
 from coldstart.evaluation.segments import user_segments
-from coldstart.evaluation.significance import squared
+from coldstart.evaluation.significance import gain_sign, squared
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params
 from coldstart.progress import progress
+from coldstart.schema import CATALOGUE_METRICS
 
 _TIE = 6
 """Decimals to which validation scores are compared; equal ones go to the simpler method."""
@@ -93,7 +94,8 @@ def _evaluate(
     method: FittedMethod, model: Recommender, target: EvaluationSet, params: Params
 ) -> Evaluation:
     try:
-        return evaluate(model, target, params.prepare.shots, catalogue=target.role == "cold")
+        catalogue = target.role == "cold" or params.gate.metric in CATALOGUE_METRICS
+        return evaluate(model, target, params.prepare.shots, catalogue=catalogue)
     except EvaluationError as error:
         raise EvaluationError(
             f"{method.name}, fold {method.fold}, seed {method.seed}: {error}; change its section "
@@ -108,10 +110,10 @@ def candidate(users: pd.DataFrame, params: Params) -> dict[str, Any]:
     """
     names = [name for name in method_names(params) if name not in CANARIES]
     best = _best_on_validation(users, names, params)
-    rows, error = _validation_rows(users, params), squared(params.gate.metric)
+    rows = _validation_rows(users, params)
     fold = params.prepare.folds[0]
-    seeds = rows[(rows["method"] == best) & (rows["fold"] == fold)].groupby("seed")[error].mean()
-    return {"method": best, "fold": fold, "seed": int(str(seeds.round(_TIE).idxmin()))}
+    seeds = rows[(rows["method"] == best) & (rows["fold"] == fold)].groupby("seed")["worth"].mean()
+    return {"method": best, "fold": fold, "seed": int(str(seeds.round(_TIE).idxmax()))}
 
 
 def untuned_rival(users: pd.DataFrame, params: Params) -> str:
@@ -121,13 +123,15 @@ def untuned_rival(users: pd.DataFrame, params: Params) -> str:
 
 def _best_on_validation(users: pd.DataFrame, names: Sequence[str], params: Params) -> str:
     """By the mean over users at ``gate.shot``; of equal ones the first of ``names``."""
-    rows = _validation_rows(users, params)
-    scores = rows.groupby("method")[squared(params.gate.metric)].mean().round(_TIE)
-    return min(names, key=lambda name: (scores[name], names.index(name)))
+    worth = _validation_rows(users, params).groupby("method")["worth"].mean().round(_TIE)
+    return max(names, key=lambda name: (worth[name], -names.index(name)))
 
 
 def _validation_rows(users: pd.DataFrame, params: Params) -> pd.DataFrame:
-    return users[(users["role"] == "validation") & (users["k"] == params.gate.shot)]
+    """At ``gate.shot``, with ``worth``: the gate's metric, turned so that more is better."""
+    rows = users[(users["role"] == "validation") & (users["k"] == params.gate.shot)]
+    metric = params.gate.metric
+    return rows.assign(worth=gain_sign(metric) * rows[squared(metric)])
 
 
 def _labelled(method: FittedMethod, role: str, rows: pd.DataFrame) -> pd.DataFrame:
@@ -156,5 +160,5 @@ def _shuffled_checks(chosen: dict[str, Any], target: EvaluationSet, params: Para
     shots = sorted({0, *params.prepare.shots})
     honest = evaluate(model, target, [0], catalogue=False).users
     fooled = evaluate(model, shuffled(target, params.seed), shots, catalogue=False).users
-    error = "log_loss" if params.head == "click" else "mse"
-    return canaries.check_shuffled(chosen["method"], fooled, honest, error)
+    metric = {"rating": "mse", "click": "log_loss", "ranking": "auc"}[params.head]
+    return canaries.check_shuffled(chosen["method"], fooled, honest, metric)

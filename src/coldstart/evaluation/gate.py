@@ -14,7 +14,7 @@ import pandas as pd
 from coldstart.errors import GateError
 from coldstart.evaluation.leaderboard import compare
 from coldstart.evaluation.segments import segment_table
-from coldstart.evaluation.significance import squared
+from coldstart.evaluation.significance import gain_sign, squared
 from coldstart.params import EvaluateParams, GateParams
 
 
@@ -136,7 +136,9 @@ def _improvement(
         text = f"{contest.candidate} is {who} itself, and the best on validation users"
         zero = {"mean": 0.0, "low": 0.0, "high": 0.0}
         return zero, Check("improvement", not contest.champion, 0.0, gate.min_improvement, text)
-    pair = [(contest.incumbent, contest.candidate)]
+    pair = [(contest.candidate, contest.incumbent)]
+    if gain_sign(gate.metric) < 0:
+        pair = [(contest.incumbent, contest.candidate)]
     row = compare(contest.rows, pair, gate.metric, evaluate, seed).iloc[0]
     found = {key: float(row[key]) for key in ("mean", "low", "high")}
     text = (

@@ -32,7 +32,6 @@ METRICS = (
     "coverage", "nll", "covered@50", "covered@80", "covered@95",
 )  # fmt: skip
 """Every metric of the leaderboard; rmse is the root of the mean over users of the per-user mse."""
-LOWER_IS_BETTER = frozenset({"rmse", "mae", "log_loss", "nll"})
 USERS = "users.parquet"
 TABLE = "leaderboard.parquet"
 COMPARISONS = "comparisons.parquet"

@@ -88,7 +88,7 @@ def evaluation_set(prepared: Prepared, params: Params, fold: int, role: Role) ->
             f"fold {fold}: no {role} user has prepare.min_ratings={params.prepare.min_ratings} "
             "ratings; lower it, or prepare.query_size and prepare.shots with it"
         )
-    click = params.head == "click"
+    ratings = params.head == "rating"
     keys = tuple(prepared.users["key"].astype("str").to_numpy()[episodes.users_B.numpy()])
     items_R = prepared.history(fold).items_R
     seeds_B = torch.tensor([_seed_of(key, params.seed) for key in keys])
@@ -102,8 +102,8 @@ def evaluation_set(prepared: Prepared, params: Params, fold: int, role: Role) ->
         tie_seeds_B=seeds_B,
         ranked_B=seeds_B <= seeds_B.sort()[0][: params.evaluate.catalogue_users][-1],
         share_N=(counts_N + 1) / (len(items_R) + prepared.n_items),
-        low=ClickHead.margin if click else params.data.min_rating,
-        high=1 - ClickHead.margin if click else params.data.max_rating,
+        low=params.data.min_rating if ratings else ClickHead.margin,
+        high=params.data.max_rating if ratings else 1 - ClickHead.margin,
         like=params.data.like,
         head=params.head,
     )
@@ -202,6 +202,8 @@ def _query_metrics(predicted: Prediction, part: EvaluationSet) -> dict[str, Tens
         "ndcg@5": metrics.graded_ndcg(mean_BQ, part.ratings_BQ, mask_BQ, ties_BQ, NDCG_TOP),
         "auc": metrics.auc(mean_BQ, part.ratings_BQ >= part.like, mask_BQ),
     }
+    if part.head == "ranking":
+        return values
     clipped_BQ = mean_BQ.clamp(part.low, part.high)
     if part.head == "click":
         return {"log_loss": metrics.log_loss(clipped_BQ, targets_BQ, mask_BQ), **values}

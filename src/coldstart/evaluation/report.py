@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from coldstart.evaluation.leaderboard import LOWER_IS_BETTER
 from coldstart.evaluation.report_parts import (
     Styles,
     board,
@@ -23,6 +22,7 @@ from coldstart.evaluation.report_parts import (
     segment_groups,
     sweeps,
 )
+from coldstart.evaluation.significance import aim, gain_sign
 
 _PAGES = Path(__file__).parent / "pages"
 STAMP = "<!-- coldstart:stamp -->"
@@ -72,9 +72,7 @@ def render_markdown(found: Found) -> str:
     columns += [(m, shot) for m in ("ndcg@5", "recall@10")]
     cells = table.set_index(["method", "metric", "k"])["mean"]
     best = {
-        (m, k): cells.xs((m, k), level=("metric", "k")).agg(
-            "min" if m in LOWER_IS_BETTER else "max"
-        )
+        (m, k): cells.xs((m, k), level=("metric", "k")).agg("min" if gain_sign(m) < 0 else "max")
         for m, k in columns
     }
     heads = [f"{m} K={k}" for m, k in columns]
@@ -89,7 +87,7 @@ def render_markdown(found: Found) -> str:
     users = summary["n_users"]["cold"]
     note = (
         f"{summary['dataset']}, {summary['split']} split, {users} cold users, folds "
-        f"{', '.join(map(str, summary['folds']))}. {metric}: lower is better. The differences that "
+        f"{', '.join(map(str, summary['folds']))}. {metric}: {aim(metric)}. The differences that "
         "count are paired: `coldstart compare A B`."
     )
     return "\n".join([*lines, "", note]) + "\n"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from coldstart.evaluation.charts import Chart, Line, reliability, sweep
-from coldstart.evaluation.leaderboard import LOWER_IS_BETTER
+from coldstart.evaluation.significance import aim, gain_sign
 
 NAMES = {
     "rmse": "RMSE", "mae": "MAE", "log_loss": "Log loss", "ndcg@5": "NDCG@5", "auc": "AUC",
@@ -31,7 +31,9 @@ class Styles(NamedTuple):
         hero, reference = summary["candidate"]["method"], summary["reference"]
         shown = _at(table, summary["gate"]["metric"], summary["gate"]["shot"])
         quiet = {hero, reference, *summary["canary_methods"]}
-        rest = [name for name in shown.sort_values("mean").index if name not in quiet]
+        errors = gain_sign(summary["gate"]["metric"]) < 0
+        ranked = shown.sort_values("mean", ascending=errors).index
+        rest = [name for name in ranked if name not in quiet]
         return cls(hero, reference, tuple(rest[:2]))
 
     def of(self, method: str) -> str:
@@ -45,6 +47,13 @@ class Styles(NamedTuple):
 
 def _at(table: pd.DataFrame, metric: str, k: int) -> pd.DataFrame:
     return table[(table["metric"] == metric) & (table["k"] == k)].set_index("method")
+
+
+def _gains(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Differences turned so that above 0 is better."""
+    if gain_sign(metric) > 0:
+        return rows
+    return rows.assign(mean=-rows["mean"], low=-rows["high"], high=-rows["low"])
 
 
 def signed(value: float, digits: int = 3) -> str:
@@ -69,11 +78,11 @@ def cards(
     ]
     gain = None
     if len(rows):
-        row = rows.iloc[0]
+        row = _gains(rows, gate["metric"]).iloc[0]
         gain = {
-            "mean": signed(-row["mean"]),
-            "interval": f"{signed(-row['high'])} to {signed(-row['low'])}",
-            "verdict": "better" if row["high"] < 0 else "worse" if row["low"] > 0 else "level",
+            "mean": signed(row["mean"]),
+            "interval": f"{signed(row['low'])} to {signed(row['high'])}",
+            "verdict": "better" if row["low"] > 0 else "worse" if row["high"] < 0 else "level",
         }
     checks = summary["canaries"]
     return {
@@ -90,27 +99,27 @@ def cards(
 def sweeps(
     summary: dict[str, Any], table: pd.DataFrame, comparisons: pd.DataFrame, styles: Styles
 ) -> list[Chart]:
-    """Error, its gain over the reference, and two rankings, over K."""
-    error = summary["gate"]["metric"]
+    """The gate's metric, its gain over the reference, and two rankings, over K."""
+    primary = summary["gate"]["metric"]
     honest = [name for name in summary["methods"] if name not in summary["canary_methods"]]
     charts = [
         sweep(
-            f"{NAMES[error]} by number of ratings",
-            "lower is better; band: the candidate's interval over users",
-            _lines(table[table["metric"] == error], honest, styles, {styles.hero}),
+            f"{NAMES[primary]} by number of ratings",
+            f"{aim(primary)}; band: the candidate's interval over users",
+            _lines(table[table["metric"] == primary], honest, styles, {styles.hero}),
         )
     ]
     paired = comparisons[
-        (comparisons["table"] == "vs reference") & (comparisons["metric"] == error)
+        (comparisons["table"] == "vs reference") & (comparisons["metric"] == primary)
     ]
-    gains = paired.assign(
-        method=paired["a"], mean=-paired["mean"], low=-paired["high"], high=-paired["low"]
-    )
+    gains = _gains(paired, primary).assign(method=paired["a"])
     loud = {styles.hero, *styles.rivals}
     lines = _lines(gains, [name for name in honest if name != styles.reference], styles, loud)
-    title = f"{NAMES[error]} gained over {styles.reference}"
+    title = f"{NAMES[primary]} gained over {styles.reference}"
     charts.append(sweep(title, "above 0 is better; bands: paired intervals", lines, zero=True))
     for metric in ("ndcg@5", "recall@10"):
+        if metric == primary:
+            continue
         rows = table[table["metric"] == metric]
         notes = {"ndcg@5": "ranking the query", "recall@10": "ranking the whole catalogue"}
         title = f"{NAMES[metric]} by number of ratings"
@@ -145,7 +154,7 @@ def board(summary: dict[str, Any], table: pd.DataFrame, styles: Styles) -> list[
         rows = table[table["metric"] == metric]
         if rows.empty:
             continue
-        lower = metric in LOWER_IS_BETTER
+        lower = gain_sign(metric) < 0
         target = 0.8 if metric == "covered@80" else None
         heat = _heat(rows, summary["canary_methods"], lower, target)
         methods = []
@@ -165,11 +174,10 @@ def board(summary: dict[str, Any], table: pd.DataFrame, styles: Styles) -> list[
             canary = method in summary["canary_methods"]
             style = styles.of(method)
             methods.append({"name": method, "cells": cells, "canary": canary, "style": style})
-        aim = "lower is better" if lower else "higher is better"
-        aim = (
-            "80% is right" if target else "describes, does not rank" if metric == "novelty" else aim
-        )
-        boards.append({"metric": metric, "name": name, "aim": aim, "methods": methods})
+        hint = aim(metric)
+        if target or metric == "novelty":
+            hint = "80% is right" if target else "describes, does not rank"
+        boards.append({"metric": metric, "name": name, "aim": hint, "methods": methods})
     return boards
 
 
@@ -189,7 +197,8 @@ def _heat(
 
 
 def comparison_matrix(summary: dict[str, Any], comparisons: pd.DataFrame) -> dict[str, Any]:
-    """Row minus column at the gate's K; an error, so below zero the row is better."""
+    """Row minus column at the gate's K, in the gate's metric."""
+    better = gain_sign(summary["gate"]["metric"])
     pairs = comparisons[comparisons["table"] == "pairs"]
     names = [name for name in summary["methods"] if name not in summary["canary_methods"]]
     found = {(row["a"], row["b"]): row for row in pairs.to_dict("records")}
@@ -211,7 +220,7 @@ def comparison_matrix(summary: dict[str, Any], comparisons: pd.DataFrame) -> dic
                 {
                     "text": signed(mean),
                     "heat": f"{min(abs(mean) / scale, 1) ** 0.5:.2f}",
-                    "better": mean < 0,
+                    "better": better * mean > 0,
                     "sure": row["p_holm"] < _SIGNIFICANT,
                     "title": f"{title}, p = {row['p_holm']:.4f} after Holm",
                 }

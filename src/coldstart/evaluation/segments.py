@@ -14,6 +14,7 @@ from coldstart.data.prepared import Prepared
 from coldstart.evaluation.significance import (
     Floats,
     finish,
+    gain_sign,
     interval,
     resampled_means,
     squared,
@@ -79,8 +80,8 @@ def segment_table(
 ) -> pd.DataFrame:
     """The metric of every method in every segment, and its gain over ``reference`` there.
 
-    ``rows`` are per-user results at one K. The gain is reference - method, so that more is better
-    where the metric is an error; its interval is paired by user.
+    ``rows`` are per-user results at one K. A gain above 0 is better, whether the metric is an error
+    or not; its interval is paired by user.
     """
     table = user_table(rows, [squared(metric)]).droplevel(["k"], axis=1)[squared(metric)]
     groups = segments.drop_duplicates("user").set_index("user").reindex(table.index)
@@ -94,15 +95,15 @@ def segment_table(
     stacked = np.hstack([np.where(mask[:, None], values, np.nan) for mask in inside.values()])
     samples = finish(metric, resampled_means(stacked, resamples, seed))
     points = finish(metric, np.nanmean(stacked, axis=0))
-    ref = methods.index(reference)
+    ref, sign = methods.index(reference), gain_sign(metric)
     out = []
     for g, ((name, level), mask) in enumerate(inside.items()):
         block = slice(g * len(methods), (g + 1) * len(methods))
-        gains = samples[:, block][:, [ref]] - samples[:, block]
+        gains = sign * (samples[:, block] - samples[:, block][:, [ref]])
         low, high = interval(gains, confidence)
         for m, method in enumerate(methods):
             value, best = points[block][m], points[block][ref]
-            gain = {"gain": best - value, "gain_low": low[m], "gain_high": high[m]}
+            gain = {"gain": sign * (value - best), "gain_low": low[m], "gain_high": high[m]}
             key = {"segment": name, "level": level, "n_users": int(mask.sum()), "method": method}
             out.append({**key, "value": value, **gain})
     return pd.DataFrame(out)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 _CHUNK = 500
+ERRORS = frozenset({"mse", "rmse", "mae", "log_loss", "nll"})
+"""Metrics of which less is better."""
 
 
 def resampled_means(values_UC: Floats, resamples: int, seed: int) -> Floats:
@@ -90,6 +92,16 @@ def user_table(rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
 def squared(metric: str) -> str:
     """The per-user column behind a metric: RMSE is the root of the mean of per-user MSE."""
     return "mse" if metric == "rmse" else metric
+
+
+def gain_sign(metric: str) -> int:
+    """1 where more is better, -1 where it is an error."""
+    return -1 if metric in ERRORS else 1
+
+
+def aim(metric: str) -> str:
+    """The same for people."""
+    return "lower is better" if gain_sign(metric) < 0 else "higher is better"
 
 
 def finish(metric: str, means: Floats) -> Floats:

@@ -16,7 +16,7 @@ from coldstart.evaluation.segments import segment_table
 from coldstart.evaluation.significance import squared
 from coldstart.params import Params
 
-COMPARED = ("rmse", "mae", "log_loss", "ndcg@5", "recall@10")
+COMPARED = ("rmse", "mae", "log_loss", "ndcg@5", "recall@10", "ndcg@10")
 """Metrics on which every method is compared with the reference at every K."""
 SWEEPS = ("rmse", "log_loss", "ndcg@5", "recall@10")
 """Metrics of which the K-sweep is plotted."""

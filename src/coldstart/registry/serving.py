@@ -122,7 +122,7 @@ class Served:
 
     def _names(self, scores_K: Tensor, rows_K: Tensor) -> list[dict[str, Any]]:
         low, high = (self.facts.min_rating, self.facts.max_rating)
-        if self.facts.head == "click":
+        if self.facts.head != "rating":
             low, high = 0.0, 1.0
         return [
             {
@@ -154,7 +154,7 @@ class Served:
                 strangers.append(str(item))
                 continue
             rows.pop(row, None)
-            rows[row] = float(value >= self.facts.like) if self.facts.head == "click" else value
+            rows[row] = value if self.facts.head == "rating" else float(value >= self.facts.like)
         return rows, strangers
 
     def _features(self, user: Mapping[Any, Any], where: str) -> Tensor:

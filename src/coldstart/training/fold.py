@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from coldstart.algorithms.base import MetaLearner
-from coldstart.data.episodes import EpisodeSampler
+from coldstart.data.episodes import Episodes, EpisodeSampler
+from coldstart.data.negatives import Negatives
 from coldstart.data.prepared import Prepared
 from coldstart.params import Params
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.interrupt import Interrupt
-from coldstart.training.loop import Trained, Validation, Watch, meta_train
+from coldstart.training.loop import Sampler, Trained, Validation, Watch, meta_train
+
+
+@dataclass(frozen=True)
+class WithNegatives:
+    """Training episodes with sampled negatives in their query."""
+
+    sampler: Sampler
+    negatives: Negatives
+
+    def sample(self) -> Episodes:
+        """A batch of tasks."""
+        return self.negatives.append(self.sampler.sample())
 
 
 def train_fold(
@@ -32,20 +46,25 @@ def train_fold(
     """
     loop = params.meta_train.loop
     generator = torch.Generator().manual_seed(seed)
-    sampler = EpisodeSampler(
-        prepared.history(fold),
+    history = prepared.history(fold)
+    sampler: Sampler = EpisodeSampler(
+        history,
         batch_size=loop.batch_size,
         query_size=loop.query_size,
         max_support=loop.max_support,
         group_U=learner.backbone.group_U,
         generator=generator,
     )
-    episodes = prepared.eval_episodes(fold, "validation").to(params.device)
+    episodes = prepared.eval_episodes(fold, "validation")
+    if params.meta_train.negatives.number:
+        sampler = WithNegatives(sampler, Negatives(history, params.meta_train.negatives, generator))
+        once = torch.Generator().manual_seed(seed)
+        episodes = Negatives(history, params.meta_train.negatives, once).append(episodes)
     return meta_train(
         learner,
         sampler,
         generator,
-        Validation(episodes, params.prepare.shots),
+        Validation(episodes.to(params.device), params.prepare.shots),
         loop,
         what=f"{learner.kind} fold {fold} seed {seed}",
         checkpoints=checkpoints,

@@ -1,8 +1,9 @@
 """The one objective of all methods: the error on validation users, over folds and support sizes.
 
 With the rating head it is the root of the squared error, averaged over a fold's users and shots and
-then over the folds, in rating points; with the click-through head the log loss, averaged likewise.
-Both come from :func:`coldstart.evaluation.protocol.evaluate`, whatever loss a method trains with.
+then over the folds, in rating points; averaged likewise, the log loss with the click-through head
+and, with the ranking head, what the whole catalogue's NDCG@10 lacks of 1. All come from
+:func:`coldstart.evaluation.protocol.evaluate`, whatever loss a method trains with.
 """
 
 from __future__ import annotations
@@ -122,12 +123,14 @@ class Objective:
 
     def _error(self, model: Recommender, fold: Fold) -> float:
         shots = self._params.prepare.shots
-        found = evaluate(model, fold.users, shots, catalogue=False).users
-        return float(found["log_loss" if self._params.head == "click" else "mse"].mean())
+        metric = {"rating": "mse", "click": "log_loss", "ranking": "ndcg@10"}[self._params.head]
+        catalogue = self._params.head == "ranking"
+        found = float(evaluate(model, fold.users, shots, catalogue=catalogue).users[metric].mean())
+        return 1 - found if catalogue else found
 
     def _over(self, errors: Sequence[float]) -> float:
         mean = sum(errors) / len(errors)
-        return mean if self._params.head == "click" else math.sqrt(mean)
+        return math.sqrt(mean) if self._params.head == "rating" else mean
 
     def _fit_backbone(self, fold: Fold, section: Section, watch: Any) -> Recommender:
         params, seed = self._params.pretrain, self._params.seed
