@@ -76,7 +76,7 @@ def test_an_unknown_key_is_named_with_the_allowed_ones(
         ("prepare.folds", [], "at least 1 item"),
         ("prepare.shots", [3, 1], "ascending"),
         ("prepare.min_ratings", 10, "at least query_size"),
-        ("pretrain.backbone", "bert", "'mf', 'vbpmf', 'two_tower' or 'deepfm'"),
+        ("pretrain.backbone", "bert", "'mf', 'vbpmf', 'vbpmf_audience', 'two_tower' or 'deepfm'"),
         ("pretrain.mf.factors", 0, "greater than or equal to 1"),
         ("meta_train.algorithms", ["mamal"], "'mamal' is not one of"),
         ("meta_train.algorithms", ["maml", "maml"], "distinct"),

@@ -173,7 +173,7 @@ class MFParams(Section):
 
 
 class VBPMFParams(Section):
-    """Backbone ``vbpmf``: variational Bayesian matrix factorisation."""
+    """Backbones ``vbpmf`` and ``vbpmf_audience``: variational Bayesian matrix factorisation."""
 
     factors: int = Field(
         ge=1,
@@ -187,6 +187,13 @@ class VBPMFParams(Section):
         json_schema_extra=search(5, 500, log=True),
         description="Ridge penalty of the maps from side information to factors.",
     )
+    audience: int = Field(
+        ge=0,
+        le=256,
+        description="Dimensions of who rates an item, beside its side information; 0: none, and "
+        "the number of its ratings is not read either.",
+    )
+    user_noise: bool = Field(description="Whether users differ in how exact their ratings are.")
     crossfit: int = Field(
         ge=1, le=100, description="Groups of users for cross-fitted item features; 1: none."
     )
@@ -280,11 +287,12 @@ class ExposureParams(Section):
 class PretrainParams(Section):
     """Backbones and baselines, fitted on the historical users."""
 
-    backbone: Literal["mf", "vbpmf", "two_tower", "deepfm"] = Field(
+    backbone: Literal["mf", "vbpmf", "vbpmf_audience", "two_tower", "deepfm"] = Field(
         description="Backbone that meta-learners start from."
     )
     mf: MFParams
     vbpmf: VBPMFParams
+    vbpmf_audience: VBPMFParams
     two_tower: TwoTowerParams
     deepfm: DeepFMParams
     user_prior: UserPriorParams

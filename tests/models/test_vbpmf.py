@@ -5,44 +5,48 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.stats import gamma
 
 from coldstart.data.prepared import Prepared
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import fit_backbone
-from coldstart.models.backbones.vbpmf import Factorisation, _moments
+from coldstart.models.backbones.vbpmf import SHAPE, Factorisation, _moments
 from coldstart.params import Params, VBPMFParams, load_params
 
-VBPMF = VBPMFParams(factors=3, sweeps=4, side_penalty=5.0, crossfit=4)
+VBPMF = VBPMFParams(factors=3, sweeps=4, side_penalty=5.0, audience=0, user_noise=False, crossfit=4)
+WITH_NOISE = VBPMF.model_copy(update={"user_noise": True})
+KINDS = ("vbpmf", "vbpmf_audience")
 
 
 @pytest.fixture(scope="module")
 def params(request: pytest.FixtureRequest) -> Params:
     params = load_params(request.config.rootpath / "params.yaml")
-    return params.model_copy(
-        update={"pretrain": params.pretrain.model_copy(update={"vbpmf": VBPMF})}
-    )
+    sections = {"vbpmf": VBPMF, "vbpmf_audience": WITH_NOISE.model_copy(update={"audience": 2})}
+    return params.model_copy(update={"pretrain": params.pretrain.model_copy(update=sections)})
 
 
-@pytest.fixture
-def model(prepared: Prepared) -> Factorisation:
+@pytest.fixture(params=[VBPMF, WITH_NOISE], ids=["one noise", "noise of users"])
+def model(prepared: Prepared, request: pytest.FixtureRequest) -> Factorisation:
     history = prepared.history(0)
-    model = Factorisation.start(history, np.unique(history.users_R.numpy()), VBPMF, seed=1)
+    users = np.unique(history.users_R.numpy())
+    model = Factorisation.start(history, users, request.param, seed=1)
     for _ in range(3):
         model.sweep()
     return model
 
 
-@pytest.fixture(scope="module")
-def backbone(prepared: Prepared, params: Params) -> Backbone:
+@pytest.fixture(scope="module", params=KINDS)
+def backbone(prepared: Prepared, params: Params, request: pytest.FixtureRequest) -> Backbone:
     validation = prepared.eval_episodes(0, "validation")
-    return fit_backbone("vbpmf", prepared.history(0), validation, params.pretrain, seed=0)
+    return fit_backbone(request.param, prepared.history(0), validation, params.pretrain, seed=0)
 
 
 @pytest.mark.parametrize("user", [0, 7])
 def test_a_user_step_reads_the_items_with_their_uncertainty(
     model: Factorisation, user: int
 ) -> None:
-    posterior = model.users.solve(_moments(model.by_user, model.items.design()), model.noise)
+    moments = _moments(model.by_user, model.items.design()).times(model.exactness_U)
+    posterior = model.users.solve(moments, model.noise)
     mean, covariance = model.items.posterior
     prior = np.linalg.inv(model.users.prior_covariance)
     precision, right = prior.copy(), prior @ (model.users.features[user] @ model.users.prior_map)
@@ -51,8 +55,9 @@ def test_a_user_step_reads_the_items_with_their_uncertainty(
         x = np.concatenate([[1.0], mean[item, 1:]])
         own = np.pad(covariance[item, 1:, 1:], ((1, 0), (1, 0)))
         with_offset = np.concatenate([[0.0], covariance[item, 0, 1:]])
-        precision += (np.outer(x, x) + own) / model.noise
-        right += (y * x - mean[item, 0] * x - with_offset) / model.noise
+        noise = model.noise / model.exactness_U[user]
+        precision += (np.outer(x, x) + own) / noise
+        right += (y * x - mean[item, 0] * x - with_offset) / noise
     np.testing.assert_allclose(posterior.mean[user], np.linalg.solve(precision, right), rtol=1e-8)
     np.testing.assert_allclose(posterior.covariance[user], np.linalg.inv(precision), rtol=1e-8)
 
@@ -70,9 +75,34 @@ def test_the_expected_error_is_the_mean_over_draws_of_both_sides(model: Factoris
     for _ in range(2000):
         w, z = draw(*model.users.posterior), draw(*model.items.posterior)
         fitted = z[items, 0] + w[users, 0] + (w[users, 1:] * z[items, 1:]).sum(1)
-        errors.append(((y - fitted) ** 2).mean())
-    expected = model._expected_error(model.item_moments())
-    assert expected == pytest.approx(np.mean(errors), abs=4 * np.std(errors) / np.sqrt(2000))
+        errors.append(np.bincount(users, weights=(y - fitted) ** 2))
+    deviation = np.std(errors, axis=0) / np.sqrt(2000)
+    assert (np.abs(model.expected_errors() - np.mean(errors, axis=0)) < 5 * deviation).all()
+
+
+def test_noise_and_exactness_are_where_the_bound_is_stationary(model: Factorisation) -> None:
+    """The mean of each Gamma posterior, then the weighted mean of the squared errors."""
+    former = model.noise
+    model._refit_noise()
+    error, count = model.expected_errors(), np.diff(model.by_user.pattern.indptr)
+    exactness = np.ones_like(error)
+    if model.user_noise:
+        exactness = np.array(
+            [
+                gamma(SHAPE + n / 2, scale=1 / (SHAPE + e / (2 * former))).mean()
+                for n, e in zip(count, error, strict=True)
+            ]
+        )
+    np.testing.assert_allclose(model.exactness_U, exactness)
+    assert model.noise == pytest.approx((exactness * error).sum() / count.sum())
+
+
+def test_an_inexact_user_says_less_about_items(model: Factorisation) -> None:
+    one = np.array([0])
+    before = model.item_moments(one)
+    model.exactness_U = model.exactness_U / np.array([4.0] + [1.0] * (len(model.exactness_U) - 1))
+    for whole, quarter in zip(before, model.item_moments(one), strict=True):
+        np.testing.assert_allclose(quarter, whole / 4)
 
 
 def test_the_prior_is_the_expected_moments_around_the_map(model: Factorisation) -> None:
@@ -132,8 +162,8 @@ def test_the_offset_is_what_the_average_user_gives(
 
 def test_the_seed_decides(prepared: Prepared, params: Params, backbone: Backbone) -> None:
     history, validation = prepared.history(0), prepared.eval_episodes(0, "validation")
-    again = fit_backbone("vbpmf", history, validation, params.pretrain, seed=0)
-    other = fit_backbone("vbpmf", history, validation, params.pretrain, seed=1)
+    again = fit_backbone(backbone.kind, history, validation, params.pretrain, seed=0)
+    other = fit_backbone(backbone.kind, history, validation, params.pretrain, seed=1)
     for name, value in backbone.tensors().items():
         assert torch.equal(again.tensors()[name], value)
     assert not torch.equal(other.features_CND, backbone.features_CND)

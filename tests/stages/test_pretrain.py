@@ -30,7 +30,7 @@ def workspace(
     prepared.save(layout.PREPARED)
     raw = read_yaml(ROOT / "params.yaml")
     raw["threads"] = 1
-    for name in ("mf", "vbpmf"):
+    for name in ("mf", "vbpmf", "vbpmf_audience"):
         raw["pretrain"][name].update(factors=3, sweeps=3, crossfit=3)
     for name in ("two_tower", "deepfm"):
         raw["pretrain"][name].update(epochs=1, factors=3, hidden=4)

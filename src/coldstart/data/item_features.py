@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.linalg import svds
-from threadpoolctl import threadpool_limits
 
+from coldstart.data.embedding import spectral_embedding
 from coldstart.data.sources import GENRE_COLUMNS, TITLE_COLUMNS, YEAR_COLUMNS, Source
 from coldstart.data.title_text import TextEncoder, minilm, title_features
 from coldstart.params import Feature
@@ -116,7 +115,7 @@ def _knowledge_graph(kg: pd.DataFrame, link: pd.DataFrame, keys: list[str]) -> F
     """Embedding of the entities that items share: a truncated SVD of their TF-IDF incidence.
 
     Relations are not told apart. Entities next to one item only say nothing about others and are
-    left out. Signs are fixed by making the largest entry of each dimension positive.
+    left out.
     """
     rows_of = link.drop_duplicates("item_id").assign(
         row=lambda t: pd.Index(keys).get_indexer(pd.Index(t["item_id"]))
@@ -145,12 +144,7 @@ def _knowledge_graph(kg: pd.DataFrame, link: pd.DataFrame, keys: list[str]) -> F
     matrix = sp.csr_array((weight[column] + 1e-9, (row, column)), shape=(len(keys), len(entities)))
     norm = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
     matrix = sp.csr_array(sp.diags_array(1 / np.maximum(norm, 1e-9)) @ matrix)
-    with threadpool_limits(1):  # sums, and so the last bits, must not depend on the machine's cores
-        left, values, _ = svds(matrix, k=rank, v0=np.ones(min(matrix.shape)), solver="arpack")
-    order = np.argsort(-values)
-    embedding = left[:, order] * values[order]
-    largest = np.abs(embedding).argmax(axis=0)
-    embedding *= np.sign(embedding[largest, np.arange(rank)])
+    embedding = spectral_embedding(matrix, rank)
     known = norm > 0
     embedding[known] -= embedding[known].mean(axis=0)
     block[known] = embedding[known] / embedding[known].std(axis=0).max()

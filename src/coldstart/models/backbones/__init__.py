@@ -9,7 +9,7 @@ from coldstart.models.backbone import Backbone
 from coldstart.models.backbones.deepfm import fit_deepfm_backbone
 from coldstart.models.backbones.mf import fit_mf
 from coldstart.models.backbones.two_tower import fit_two_tower
-from coldstart.models.backbones.vbpmf import fit_vbpmf
+from coldstart.models.backbones.vbpmf import fit_vbpmf, fit_vbpmf_audience
 from coldstart.models.exposure import with_exposure
 from coldstart.models.user_prior import with_choice, with_user_prior
 from coldstart.params import PretrainParams
@@ -17,6 +17,7 @@ from coldstart.params import PretrainParams
 BACKBONES: dict[str, Callable[[History, Episodes, PretrainParams, int], Backbone]] = {
     "mf": fit_mf,
     "vbpmf": fit_vbpmf,
+    "vbpmf_audience": fit_vbpmf_audience,
     "two_tower": fit_two_tower,
     "deepfm": fit_deepfm_backbone,
 }

@@ -1,10 +1,14 @@
-"""Backbone ``vbpmf``: variational Bayesian matrix factorisation with side-information priors.
+"""Backbones ``vbpmf`` and ``vbpmf_audience``: variational Bayesian matrix factorisation.
 
-A rating is ``b_i + w_u0 + v_i . w_u[1:] + e`` with ``e ~ N(0, s2)``. Items ``z_i = (b_i, v_i)`` are
-``N(f_i W, Lambda)`` and users ``w_u`` are ``N(x_u A, Sigma)`` a priori. Mean field over users and
-items (Lim & Teh 2007) gives closed-form posteriors, each read with the other's posterior
-covariance; W, A, Lambda, Sigma and s2 then follow from expected statistics (cf. the feature-based
-priors of Agarwal & Chen 2009). Nothing is penalised by hand but the two maps.
+A rating is ``b_i + w_u0 + v_i . w_u[1:] + e`` with ``e ~ N(0, s2 / t_u)``. A priori items
+``z_i = (b_i, v_i)`` are ``N(f_i W, Lambda)`` and users ``w_u`` are ``N(x_u A, Sigma)``. Mean field
+over users and items (Lim & Teh 2007) gives closed-form posteriors, each read with the other's
+posterior covariance; W, A, Lambda, Sigma and s2 then follow from expected statistics (cf. the
+feature-based priors of Agarwal & Chen 2009). Nothing is penalised by hand but the two maps.
+
+In ``vbpmf`` ``f_i`` is the items' side information and ``t_u = 1``. In ``vbpmf_audience`` ``f_i``
+also says who rates an item (:mod:`coldstart.models.audience`), and how exact a user's ratings are,
+``t_u``, is Gamma distributed: a user who is hard to predict says less about items.
 
 Legend: U users, N items, E entities of either side, D features with the constant first, G item and
 F user side features, C tables.
@@ -20,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from coldstart.data.episodes import Episodes, History
+from coldstart.models.audience import audience_features
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones.mf import (
     START,
@@ -34,6 +39,8 @@ from coldstart.models.user_prior import unfitted
 from coldstart.params import PretrainParams, VBPMFParams
 from coldstart.progress import progress
 
+SHAPE = 5.0
+"""Of the Gamma prior, with mean 1, of how exact a user's ratings are: worth ten ratings."""
 FLOOR = 1e-6
 """Added to the diagonal of prior covariances, so that a factor that dies leaves no singular one."""
 
@@ -52,6 +59,14 @@ class Design(NamedTuple):
     second: Array  # [E, D, D]: E[x x']
     cross: Array  # [E, D]: E[offset x]
 
+    def times(self, weight_E: Array) -> Design:
+        """Where a rating of entity e counts ``weight_E[e]`` times."""
+        return Design(
+            self.x * weight_E[:, None],
+            self.second * weight_E[:, None, None],
+            self.cross * weight_E[:, None],
+        )
+
 
 class Moments(NamedTuple):
     """Sums over the ratings of each entity; sums over disjoint sets of ratings add up."""
@@ -59,6 +74,14 @@ class Moments(NamedTuple):
     gram: Array  # [E, D, D]: E[x x']
     right: Array  # [E, D]: y E[x] - E[offset x]
     cross: Array  # [E, D]: E[offset x]
+
+    def times(self, weight_E: Array) -> Moments:
+        """Where a rating of entity e counts ``weight_E[e]`` times."""
+        return Moments(
+            self.gram * weight_E[:, None, None],
+            self.right * weight_E[:, None],
+            self.cross * weight_E[:, None],
+        )
 
     def less(self, other: Moments) -> Moments:
         """Without the ratings of ``other``."""
@@ -112,6 +135,8 @@ class Factorisation:
     by_item: Ratings
     users: Side
     items: Side
+    user_noise: bool  # whether users differ in how exact their ratings are
+    exactness_U: Array  # t_u
     noise: float  # variance, squared target units
 
     @classmethod
@@ -148,6 +173,8 @@ class Factorisation:
             by_item=by_item,
             users=side(history.user_features_UF.numpy()[users], by_user),
             items=side(history.item_features_NG.numpy(), by_item),
+            user_noise=params.user_noise,
+            exactness_U=np.ones(n_users),
             noise=float(y.var()),
         )
         mean = model.items.posterior.mean
@@ -158,35 +185,42 @@ class Factorisation:
 
     def sweep(self) -> None:
         """Users and their prior, items and theirs, then the noise."""
-        moments = _moments(self.by_user, self.items.design())
+        moments = _moments(self.by_user, self.items.design()).times(self.exactness_U)
         self.users.posterior = self.users.solve(moments, self.noise)
         self.users.refit_prior()
         self.items.posterior = self.items.solve(self.item_moments(), self.noise)
         self.items.refit_prior()
-        self.noise = self._expected_error(self.item_moments())
+        self._refit_noise()
 
     def item_moments(self, users: NDArray[np.int64] | None = None) -> Moments:
         """What the items' posteriors need of the ratings of some users; None for all."""
-        design = self.users.design()
+        design = self.users.design().times(self.exactness_U)
         if users is None:
             return _moments(self.by_item, design)
         return _moments(self.by_item.columns(users), Design(*(part[users] for part in design)))
 
-    def _expected_error(self, moments: Moments) -> float:
-        """Expected squared error of a training rating under both posteriors.
+    def _refit_noise(self) -> None:
+        """``t_u`` is the mean of its Gamma posterior; s2 is the weighted mean of squared errors."""
+        error_U, count_U = self.expected_errors(), np.diff(self.by_user.pattern.indptr)
+        if self.user_noise:
+            self.exactness_U = (SHAPE + count_U / 2) / (SHAPE + error_U / (2 * self.noise))
+        self.noise = float((self.exactness_U * error_U).sum() / count_U.sum())
 
-        With ``a_u`` a user's offset, ``d_u`` the design and ``z`` the item: ``E (y - a - d'z)^2 =
-        y^2 - 2 y (a + d'z) + E a^2 + 2 E[a d]'z + tr(E[dd'] E[zz'])``, summed by item.
+    def expected_errors(self) -> Array:
+        """Sum of expected squared errors over the ratings of each user, under both posteriors.
+
+        With ``(b_i, d_i)`` an item's offset and design and ``w`` the user: ``E (y - b - d'w)^2 =
+        y^2 - 2 y b + E b^2 - 2 (y E d - E[b d])'w + tr(E[dd'] E[ww'])``, summed by user.
         """
-        mean, covariance = self.items.posterior
-        users = self.users.posterior
+        moments = _moments(self.by_user, self.items.design())
+        mean, covariance = self.users.posterior
         second = mean[:, :, None] * mean[:, None, :] + covariance
-        offset, ones = users.mean[:, 0], self.by_item.pattern
-        y = self.by_item.values
-        total = float((y.data**2).sum() - 2 * (y @ offset).sum())
-        total += float((ones @ (offset**2 + users.covariance[:, 0, 0])).sum())
-        total += float((moments.gram * second).sum() - 2 * (moments.right * mean).sum())
-        return total / ones.nnz
+        items = self.items.posterior
+        offset, y = items.mean[:, 0], self.by_user.values
+        total = np.asarray(y.power(2).sum(axis=1)).ravel() - 2 * (y @ offset)
+        total += self.by_user.pattern @ (offset**2 + items.covariance[:, 0, 0])
+        total += (moments.gram * second).sum((1, 2)) - 2 * (moments.right * mean).sum(1)
+        return np.asarray(total, dtype=np.float64)
 
 
 def _moments(ratings: Ratings, design: Design) -> Moments:
@@ -199,21 +233,35 @@ def _moments(ratings: Ratings, design: Design) -> Moments:
 def fit_vbpmf(
     history: History, validation: Episodes, params: PretrainParams, seed: int
 ) -> Backbone:
+    """The items' side information as it is, the same noise for all users."""
+    return _fit("vbpmf", history, params.vbpmf, seed)
+
+
+def fit_vbpmf_audience(
+    history: History, validation: Episodes, params: PretrainParams, seed: int
+) -> Backbone:
+    """With the audiences of items, and a noise of their own for users."""
+    return _fit("vbpmf_audience", history, params.vbpmf_audience, seed)
+
+
+def _fit(kind: str, history: History, params: VBPMFParams, seed: int) -> Backbone:
     """Fit on all historical users, then give the items' posteriors without each group of users.
 
     A cross-fitted table is one item step from the total moments less the group's own, with the
     users' posteriors held fixed: so all tables share one coordinate system.
     """
-    settings = params.vbpmf
+    if params.audience:
+        known = (history.item_features_NG, audience_features(history, params.audience))
+        history = history._replace(item_features_NG=torch.cat(known, 1))
     users = np.unique(history.users_R.numpy())
-    model = Factorisation.start(history, users, settings, seed)
-    for _ in progress(range(settings.sweeps), "vbpmf sweeps"):
+    model = Factorisation.start(history, users, params, seed)
+    for _ in progress(range(params.sweeps), f"{kind} sweeps"):
         model.sweep()
     total = model.item_moments()
     count = np.diff(model.by_item.pattern.indptr).astype(np.float64)
     full = model.items.solve(total, model.noise)
     tables, counts = [full.mean], [count]
-    group = user_groups(len(users), settings.crossfit, seed)
+    group = user_groups(len(users), params.crossfit, seed)
     for g in range(1, group.max(initial=0) + 1):
         rows = np.flatnonzero(group == g)
         rest = total.less(model.item_moments(rows))
@@ -228,7 +276,7 @@ def fit_vbpmf(
         "noise": _float32(np.array(model.noise)),
     }
     return Backbone(
-        kind="vbpmf",
+        kind=kind,
         features_CND=_float32(features),
         offset_CN=_float32(np.stack(tables)[..., 0] + features @ average),
         count_CN=_float32(np.stack(counts)),
@@ -236,7 +284,7 @@ def fit_vbpmf(
         group_U=group_U,
         side_NG=history.item_features_NG,
         covariance_NDD=_float32(_of_offset(full.covariance, average)),
-        **unfitted(history, 1 + settings.factors) | prior,
+        **unfitted(history, 1 + params.factors) | prior,
     )
 
 
