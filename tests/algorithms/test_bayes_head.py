@@ -77,7 +77,13 @@ def test_equals_the_normal_equations(
         tilde = np.concatenate([[1.0], mean[1:]])
         own = np.einsum("d,qde,e->q", tilde, own_NDD[query], tilde)
         own += np.einsum("qde,de->q", free_NDD[query], covariance)
-        expected = spread + own + variance_N[query]
+        spread_S = np.einsum("se,ef,sf->s", x, covariance, x)
+        own_S = np.einsum("d,sde,e->s", tilde, own_NDD[items], tilde)
+        own_S += np.einsum("sde,de->s", free_NDD[items], covariance)
+        error_S = (y - offset_N[items] - x @ mean) ** 2 + spread_S + own_S
+        shape = np.exp(theta["log_shape"].numpy())
+        exactness = (shape + len(items) / 2) / (shape + weight @ error_S / 2)
+        expected = spread + own + variance_N[query] / exactness
         np.testing.assert_allclose(prediction.variance[user], expected, rtol=1e-9)
 
 
@@ -108,6 +114,23 @@ def test_serving_equals_the_path_that_is_trained(
     )
     for name, value in trained.items():
         torch.testing.assert_close(served[name], value)
+
+
+def test_a_user_who_is_hard_to_fit_is_predicted_with_more_noise(
+    head: BayesHead, episodes: Episodes
+) -> None:
+    support = _double(episodes).rows(slice(5, 6))
+    mean = head.score(head.adapt(support), support.items_BS).mean
+    calm, wild = (
+        support._replace(targets_BS=mean),
+        support._replace(
+            targets_BS=mean + 2 * torch.tensor([1.0, -1.0]).repeat(mean.shape[1])[: mean.shape[1]]
+        ),
+    )
+    noises = [head.score(head.adapt(s), episodes.items_BQ[5:6]).variance for s in (calm, wild)]
+    assert noises[0] is not None
+    assert noises[1] is not None
+    assert (noises[0] < noises[1]).all()
 
 
 def test_more_ratings_mean_less_variance(head: BayesHead, episodes: Episodes) -> None:

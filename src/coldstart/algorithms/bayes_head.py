@@ -1,12 +1,15 @@
 """A Bayesian linear head per user, solved in closed form, under a meta-learned prior.
 
-y = offset_i + x_i . w + e,  w ~ N(m_u, L L'),  e ~ N(0, s_i^2). Item features x and their own
+y = offset_i + x_i . w + e,  w ~ N(m_u, L L'),  e ~ N(0, s_i^2 / t_u). Item features x and their own
 uncertainty are the backbone's. The prior mean ``m_u = A x_u + sum_i B d_i / (K + c)`` follows from
 the user's attributes and from *which* items were rated: what newcomers choose to rate says
 something before their ratings do. L and the noise follow the gradient of the query's likelihood
 through the solve (ALPaCA, Harrison et al. 2018, with an informed prior mean and uncertain features
 that stay as they are), from the estimates that come with the backbone: untrained, this is its
 fold-in. A and B are the backbone's too: trained along, they only overfit.
+How exact a user's ratings are, t_u, follows from how well the support is fitted, under a Gamma
+prior with mean 1. It scales the noise of what is predicted, not the weights: those read t_u = 1,
+which is as accurate and keeps their solve linear.
 With the click-through head the same Gaussian model is fitted to targets 0 and 1 and its mean is
 clipped to probabilities.
 
@@ -15,7 +18,7 @@ a sum of vectors that are fixed per item, and a small solve. To serve, both are 
 tensors' own memory: for one user, dispatch is most of the cost of a torch call.
 
 Legend: B users, S support, Q query, N items, E features, F user features, J description of an item,
-X = E * E + 3 * E what an item adds to a user.
+X = E * E + 3 * E + 3 what an item adds to a user.
 """
 
 from __future__ import annotations
@@ -39,6 +42,9 @@ from coldstart.models.heads import ClickHead, Head, masked_mean
 from coldstart.models.recommender import Prediction, State
 from coldstart.params import Section
 
+SHAPE = 5.0
+"""Of the Gamma prior of t_u before meta-training: worth ten ratings."""
+
 
 class BayesHeadParams(Section):
     """Step size of the meta-training."""
@@ -49,7 +55,9 @@ class BayesHeadParams(Section):
 class Served(NamedTuple):
     """What serving reads, fixed once meta-training is over."""
 
-    rows_NX: NDArray[Any]  # E[xx'], E[offset x] and E[x], whitened and over s2; then B d
+    rows_NX: NDArray[
+        Any
+    ]  # E[xx'], E[x], E[offset x], B d, E[offset^2], offset, 1: what has s2 over s2
     prior_FE: NDArray[Any]
     eye_EE: NDArray[Any]
     damping: float
@@ -73,6 +81,7 @@ class BayesHead(MetaLearner[BayesHeadParams]):
             "lower_EE": lower_EE.tril(-1),
             "log_diagonal_E": lower_EE.diagonal().log(),
             "noise_2": torch.stack([backbone.noise.log(), torch.zeros_like(backbone.noise)]),
+            "log_shape": torch.full_like(backbone.noise, math.log(SHAPE)),
         }
 
     def outer_rate(self, step: int, max_steps: int) -> float:
@@ -101,11 +110,13 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         items = self._items(support.items_BS, table_B1)
         weight_BS = support.mask_BS / self._noise(theta, support.items_BS, table_B1)
         gram_BEE, right_BE = evidence(items, support.targets_BS, weight_BS)
+        square_BS = (support.targets_BS - items.offset).square() + _offset_variance(items)
         chosen_BJ = chosen(self._described, support)
         return self._solved(
             {
                 "precision_BEE": _identity(lower_EE) + lower_EE.mT @ gram_BEE @ lower_EE,
                 "right_BE": right_BE @ lower_EE,
+                "square_B1": (weight_BS * square_BS).sum(1, keepdim=True),
                 "choice_BE": _whiten(lower_EE, chosen_BJ @ self.backbone.choice_JD),
                 "attributes_BE": _whiten(lower_EE, support.users_BF @ self.backbone.prior_FD),
                 "count_B1": support.mask_BS.sum(1, keepdim=True).to(right_BE.dtype),
@@ -116,22 +127,22 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         """See :meth:`Recommender.adapt`; equals :meth:`adapt_with` on the table of new users."""
         if support.items_BS.device.type != "cpu":
             return super().adapt(support)
-        served, E = self._served, self.backbone.prior_FD.shape[1]
+        served = self._served
         rows_BSX = served.rows_NX.take(support.items_BS.numpy(), 0)
         mask_BS = support.mask_BS.numpy().astype(rows_BSX.dtype)
-        x_BSE = rows_BSX[..., E * E + E : E * E + 2 * E]
-        sums_BX = (mask_BS[:, None] @ rows_BSX)[:, 0]
-        right_BE = ((support.targets_BS.numpy() * mask_BS)[:, None] @ x_BSE)[:, 0]
-        right_BE -= sums_BX[:, E * E : E * E + E]
-        precision_BEE = sums_BX[:, : E * E].reshape(-1, E, E) + served.eye_EE
-        choice_BE = sums_BX[:, E * E + 2 * E :]
+        y_BS = support.targets_BS.numpy() * mask_BS
+        sums = _totals(np.stack([mask_BS, y_BS, y_BS * y_BS], 1) @ rows_BSX, len(served.eye_EE))
         attributes_BE = support.users_BF.numpy() @ served.prior_FE
         count_B1 = mask_BS.sum(1, keepdims=True)
-        moment_BE = right_BE + attributes_BE + choice_BE / (count_B1 + served.damping)
+        precision_BEE = sums["second_BEE"] + served.eye_EE
+        moment_BE = (
+            sums["right_BE"] + attributes_BE + sums["choice_BE"] / (count_B1 + served.damping)
+        )
         state = {
             "precision_BEE": precision_BEE,
-            "right_BE": right_BE,
-            "choice_BE": choice_BE,
+            "right_BE": sums["right_BE"],
+            "square_B1": sums["square_B1"],
+            "choice_BE": sums["choice_BE"],
             "attributes_BE": attributes_BE,
             "count_B1": count_B1,
             "mean_BE": np.linalg.solve(precision_BEE, moment_BE[..., None])[..., 0],
@@ -152,7 +163,8 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         mean_BQ = items.offset + (items.x @ mean_BE.unsqueeze(-1)).squeeze(-1)
         spread_BQ = (items.x @ root_BEE.mT).square().sum(-1)
         own_BQ = own_variance(items, mean_BE, covariance_BEE)
-        return Prediction(mean_BQ, spread_BQ + own_BQ + self._noise(theta, items_BQ, table_B1))
+        noise_BQ = self._noise(theta, items_BQ, table_B1) / _exactness(theta, state)
+        return Prediction(mean_BQ, spread_BQ + own_BQ + noise_BQ)
 
     def score_catalogue(self, state: State) -> Prediction:
         """Posterior means; to rank a catalogue takes no variance."""
@@ -169,17 +181,18 @@ class BayesHead(MetaLearner[BayesHeadParams]):
 
     def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
         """Add one rating per user to the state: exactly what adapting to all of them gives."""
-        E = self.backbone.prior_FD.shape[1]
-        rows_BX = torch.from_numpy(self._served.rows_NX.take(items_B.numpy(), 0))
-        second_BX, cross_BE, x_BE, choice_BE = torch.split(rows_BX, [E * E, E, E, E], -1)
+        rows_BX = self._served.rows_NX.take(items_B.numpy(), 0)
+        y_B1 = targets_B.unsqueeze(-1).numpy()
+        powers_B3X = np.stack([rows_BX, y_B1 * rows_BX, y_B1 * y_B1 * rows_BX], 1)
+        totals = _totals(powers_B3X, len(self._served.eye_EE))
+        sums = {name: torch.from_numpy(value) for name, value in totals.items()}
         return self._solved(
             {
-                "precision_BEE": state["precision_BEE"] + second_BX.reshape(-1, E, E),
-                "right_BE": state["right_BE"] + targets_B.unsqueeze(-1) * x_BE - cross_BE,
-                "choice_BE": state["choice_BE"] + choice_BE,
+                "precision_BEE": state["precision_BEE"] + sums.pop("second_BEE"),
                 "attributes_BE": state["attributes_BE"],
                 "count_B1": state["count_B1"] + 1,
             }
+            | {name: state[name] + value for name, value in sums.items()}
         )
 
     def _solved(self, state: State) -> State:
@@ -203,20 +216,18 @@ class BayesHead(MetaLearner[BayesHeadParams]):
             table_N = torch.zeros_like(everything_N)
             items = self._items(everything_N, table_N)
             weight_N1 = 1 / self._noise(self.theta, everything_N, table_N).unsqueeze(-1)
-            second_NEE = lower_EE.mT @ second_moment(items) @ lower_EE
             chosen_NE = self._described[0] @ self.backbone.choice_JD
             phi_NE = items.x @ lower_EE
-            rows_NX = torch.cat(
-                [
-                    second_NEE.flatten(1) * weight_N1,
-                    cross_moment(items) @ lower_EE * weight_N1,
-                    phi_NE * weight_N1,
-                    _whiten(lower_EE, chosen_NE),
-                ],
-                -1,
-            )
+            square_N = items.offset.square() + _offset_variance(items)
+            parts = [
+                (lower_EE.mT @ second_moment(items) @ lower_EE).flatten(1) * weight_N1,
+                phi_NE * weight_N1,
+                cross_moment(items) @ lower_EE * weight_N1,
+                _whiten(lower_EE, chosen_NE),
+                torch.stack([square_N, items.offset, torch.ones_like(square_N)], -1) * weight_N1,
+            ]
             return Served(
-                rows_NX=rows_NX.cpu().numpy(),
+                rows_NX=torch.cat(parts, -1).cpu().numpy(),
                 prior_FE=_whiten(lower_EE, self.backbone.prior_FD).cpu().numpy(),
                 eye_EE=_identity(lower_EE).cpu().numpy(),
                 damping=float(self.backbone.choice_damping),
@@ -237,6 +248,35 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         """Variance of the noise: more for an item that few have rated."""
         base, rare = theta["noise_2"].unbind()
         return (base + rare * (1 + self.backbone.count_CN[table, items]).rsqrt()).exp()
+
+
+def _totals(sums_B3X: NDArray[Any], E: int) -> dict[str, NDArray[Any]]:
+    """What is read of the sums of items' columns times 1, the target and its square."""
+    ones_BX, y_BX, square_BX = sums_B3X[:, 0], sums_B3X[:, 1], sums_B3X[:, 2]
+    x, cross, choice = (slice(E * E + n * E, E * E + n * E + E) for n in range(3))
+    return {
+        "second_BEE": ones_BX[:, : E * E].reshape(-1, E, E),
+        "right_BE": y_BX[:, x] - ones_BX[:, cross],
+        "choice_BE": ones_BX[:, choice],
+        "square_B1": ones_BX[:, -3:-2] - 2 * y_BX[:, -2:-1] + square_BX[:, -1:],
+    }
+
+
+def _exactness(theta: Theta, state: State) -> Tensor:
+    """Mean of t_u: ``[B, 1]``; from the expected squared error of the support over its noise."""
+    mean_BE, precision_BEE = state["mean_BE"], state["precision_BEE"]
+    gram_BEE = precision_BEE - _identity(precision_BEE[0])
+    inverse_BEE = torch.cholesky_inverse(torch.linalg.cholesky(precision_BEE))
+    second_BEE = inverse_BEE + mean_BE.unsqueeze(-1) * mean_BE.unsqueeze(-2)
+    error_B1 = state["square_B1"] - 2 * (state["right_BE"] * mean_BE).sum(1, keepdim=True)
+    error_B1 = error_B1 + (gram_BEE * second_BEE).sum((1, 2)).unsqueeze(-1)
+    shape = theta["log_shape"].exp()
+    return (shape + state["count_B1"] / 2) / (shape + error_B1 / 2)
+
+
+def _offset_variance(items: Items) -> Tensor:
+    own = items.covariance
+    return torch.zeros_like(items.offset) if own is None else own[..., 0, 0]
 
 
 def _lower(theta: Theta) -> Tensor:
