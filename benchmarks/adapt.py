@@ -64,12 +64,12 @@ def with_coldstart(model: Recommender, support: Support) -> Server:
 
     def one(row: int) -> Items:
         # a copy: what a method returns may be its own table
-        score_N = model.score_catalogue(model.adapt(users[row])).mean[0].numpy().copy()
+        score_N = model.rank_catalogue(model.adapt(users[row]))[0].numpy().copy()
         score_N[hidden[row]] = -np.inf
         return torch.from_numpy(score_N).topk(TOP).indices.numpy()
 
     def batch() -> Items:
-        score_BN = model.score_catalogue(model.adapt(support)).mean
+        score_BN = model.rank_catalogue(model.adapt(support))
         return score_BN.scatter(1, hidden_BX, -torch.inf).topk(TOP).indices.numpy()
 
     return Server(one, batch)

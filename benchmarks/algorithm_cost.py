@@ -25,7 +25,7 @@ from coldstart.models.heads import HEADS
 from coldstart.params import LoopParams, Params, load_params
 
 N_ITEMS, N_USERS, SIDE = 1683, 943, 19
-FACTORS, ATTRIBUTES, TABLES = 13, 24, 21
+FACTORS, EXPOSURE, ATTRIBUTES, TABLES = 13, 16, 24, 21
 SECONDS, LEAST = 2.0, 5
 
 
@@ -47,6 +47,10 @@ def random_backbone() -> Backbone:
         choice_JD=0.1 * torch.randn(FACTORS + 1 + SIDE, FACTORS, generator=generator),
         choice_damping=torch.tensor(5.0),
         covariance_NDD=root_NDD @ root_NDD.mT,
+        exposed_CN=torch.rand(TABLES, N_ITEMS, generator=generator),
+        exposure_CNE=0.1 * torch.randn(TABLES, N_ITEMS, EXPOSURE, generator=generator),
+        exposure_FE=0.1 * torch.randn(ATTRIBUTES, EXPOSURE, generator=generator),
+        exposure_noise=torch.tensor(0.4),
     )
 
 

@@ -307,7 +307,7 @@ class LoopParams(Section):
     accumulate: int = Field(
         ge=1,
         description="Parts in which the users of a meta-update are taken, to bound memory; the "
-        "update stays the same up to rounding.",
+        "update stays the same up to rounding, except of leo and multitask.",
     )
     precision: Literal["float32", "bf16"] = Field(
         description="bf16: matrix products of a meta-update in bfloat16, worth it on CUDA; "

@@ -38,6 +38,8 @@ class MetaLearner(Recommender, Generic[P]):
     """Section of ``params.yaml`` under ``algorithms.KIND``."""
     meta_trained: ClassVar[bool] = True
     """False where the method is its own starting point and the outer loop has nothing to do."""
+    independent_users: ClassVar[bool] = True
+    """Whether a user's training loss is the same in every batch; if not, ``accumulate`` matters."""
     mixed_precision: ClassVar[bool] = True
     """Whether matrix products may be rounded to bfloat16 while meta-training."""
     starts_as_backbone: ClassVar[bool] = True

@@ -70,6 +70,7 @@ class LEO(GradientLearner[LEOParams]):
 
     kind = "leo"
     Params = LEOParams
+    independent_users = False  # the noise of a batch is drawn at once
     second_order = True
 
     @classmethod

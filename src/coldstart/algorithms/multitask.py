@@ -92,6 +92,7 @@ class MultiTask(MetaLearner[MultiTaskParams]):
 
     kind = "multitask"
     Params = MultiTaskParams
+    independent_users = False  # the others are the negatives
     mixed_precision = False
 
     @classmethod

@@ -5,6 +5,8 @@ Segments are described, never optimised for; one with few users is shown but nev
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -31,14 +33,15 @@ def user_segments(prepared: Prepared, fold: int) -> pd.DataFrame:
     """Segments of the cold users of a fold: ``user`` and a text column per segment."""
     users = np.unique(prepared.eval_episodes(fold, "cold").users_B.numpy())
     table = prepared.users.set_index("user").loc[users]
-    columns: dict[str, list[str] | NDArray[np.int64]] = {"user": users}
+    columns: dict[str, list[str] | NDArray[Any]] = {"user": users}
     for column in prepared.encoder.columns:
         postcode = isinstance(column, CategoryColumn) and column.length is not None
         if postcode or len(column.labels) > MAX_LEVELS:
             continue
         names = [label.removeprefix(column.name).lstrip(" =") for label in column.labels]
         codes = column.codes(table[column.name])
-        columns[column.name] = [names[c] if c >= 0 else "other or unknown" for c in codes]
+        # code -1, a value without a column of its own, is the last
+        columns[column.name] = np.array([*names, "other or unknown"], dtype=object)[codes]
     columns["activity"] = terciles(table["n_ratings"].to_numpy(dtype=float), "{} ratings")
     popular = 100 * _popular_share(prepared, fold, users)
     columns["popular items"] = terciles(popular, "{}% popular")
@@ -49,13 +52,14 @@ def terciles(values: Floats, label: str) -> list[str]:
     """Three bands of about equal size, each named by its range."""
     whole = np.round(values).astype(int)
     edges = np.quantile(whole, (1 / 3, 2 / 3), method="higher")
-    bands = np.searchsorted(edges, whole, side="right")
-    names = {}
-    for band in np.unique(bands):
-        inside = whole[bands == band]
+    bands, index = np.unique(np.searchsorted(edges, whole, side="right"), return_inverse=True)
+    names = []
+    for band in range(len(bands)):
+        inside = whole[index == band]
         low, high = inside.min(), inside.max()
-        names[band] = label.format(f"{low}–{high}" if low < high else f"{low}")
-    return [names[band] for band in bands]
+        names.append(label.format(f"{low}–{high}" if low < high else f"{low}"))
+    named: list[str] = np.array(names)[index].tolist()
+    return named
 
 
 def _popular_share(prepared: Prepared, fold: int, users: NDArray[np.int64]) -> Floats:
