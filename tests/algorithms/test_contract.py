@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
+from torch import Tensor
 
 from coldstart.algorithms import ALGORITHMS, check_section
 from coldstart.algorithms.base import MetaLearner
@@ -26,6 +27,26 @@ def _targets(episodes: Episodes, head: str) -> Support:
     if head == "rating":
         return support
     return support._replace(targets_BS=(support.targets_BS >= 4).float())
+
+
+def _padded(episodes: Episodes) -> Episodes:
+    """The same episodes, three ratings wider on both sides; padding is no zero."""
+
+    def wider(tensor: Tensor, value: float) -> Tensor:
+        extra = torch.full((tensor.shape[0], 3), value, dtype=tensor.dtype)
+        return torch.cat([tensor, extra], 1)
+
+    support = episodes.support
+    return episodes._replace(
+        support=support._replace(
+            items_BS=wider(support.items_BS, 7),
+            targets_BS=wider(support.targets_BS, 5.0),
+            mask_BS=wider(support.mask_BS, False),
+        ),
+        items_BQ=wider(episodes.items_BQ, 7),
+        targets_BQ=wider(episodes.targets_BQ, 5.0),
+        mask_BQ=wider(episodes.mask_BQ, False),
+    )
 
 
 @NAMES
@@ -58,6 +79,18 @@ def test_padding_changes_nothing(make: Make, episodes: Episodes, name: str) -> N
     expected = learner.score(learner.adapt(support), episodes.items_BQ)
     actual = learner.score(learner.adapt(padded), episodes.items_BQ)
     torch.testing.assert_close(actual.mean, expected.mean, **TOLERANCE)
+    torch.testing.assert_close(actual.variance, expected.variance, **TOLERANCE)
+
+
+@NAMES
+def test_padding_changes_no_meta_gradient(make: Make, episodes: Episodes, name: str) -> None:
+    """Neither of the support nor of the query, whatever lies under the mask."""
+    learner = make(name)
+    loss, gradients = learner.meta_gradient(learner.theta, episodes)
+    actual, found = learner.meta_gradient(learner.theta, _padded(episodes))
+    torch.testing.assert_close(actual, loss, **TOLERANCE)
+    for key, gradient in gradients.items():
+        torch.testing.assert_close(found[key], gradient, **TOLERANCE)
 
 
 @NAMES
@@ -99,6 +132,15 @@ def test_no_support_at_all(make: Make, episodes: Episodes, name: str) -> None:
     torch.testing.assert_close(
         learner.score_catalogue(learner.adapt(masked)).mean, empty, **TOLERANCE
     )
+
+
+@NAMES
+def test_training_on_users_without_support(make: Make, episodes: Episodes, name: str) -> None:
+    learner = make(name)
+    nothing = episodes._replace(support=episodes.support.first(0))
+    loss, gradients = learner.meta_gradient(learner.theta, nothing)
+    assert loss.isfinite()
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
 
 
 @NAMES
@@ -184,6 +226,46 @@ def test_sampled_negatives_in_the_query(
     loss, gradients = learner.meta_gradient(learner.theta, sampled)
     assert loss.isfinite()
     assert all(gradient.isfinite().all() for gradient in gradients.values())
+
+
+@NAMES
+def test_the_same_seed_gives_the_same_start(make: Make, name: str) -> None:
+    start, again = make(name, noise=0.0).theta, make(name, noise=0.0).theta
+    assert start.keys() == again.keys()
+    assert all(torch.equal(value, again[key]) for key, value in start.items())
+
+
+SUBSETS = [
+    (algorithm, adapt)
+    for algorithm, kind in sorted(ALGORITHMS.items())
+    if "adapt" in kind.Params.model_fields
+    for adapt in get_args(kind.Params.model_fields["adapt"].annotation)
+]
+
+
+@pytest.mark.parametrize(("algorithm", "adapt"), SUBSETS)
+def test_every_subset_moves_who_rated_and_nobody_else(
+    make: Make, episodes: Episodes, algorithm: str, adapt: str
+) -> None:
+    learner = make(algorithm, adapt=adapt)
+    before = learner.score_catalogue(learner.adapt(episodes.support.first(0))).mean
+    after = learner.score_catalogue(learner.adapt(episodes.support)).mean
+    rated_B = episodes.support.mask_BS.any(1)
+    torch.testing.assert_close(after[~rated_B], before[~rated_B], **TOLERANCE)
+    assert ((after - before)[rated_B].abs().amax(1) > 1e-3).all()
+    loss, gradients = learner.meta_gradient(learner.theta, episodes)
+    actual, found = learner.meta_gradient(learner.theta, _padded(episodes))
+    torch.testing.assert_close(actual, loss, **TOLERANCE)
+    for key, gradient in gradients.items():
+        torch.testing.assert_close(found[key], gradient, **TOLERANCE)
+
+
+def test_the_subsets_of_the_gradient_methods_are_all_there() -> None:
+    five = {"head", "decision", "all", "lora", "film"}
+    offered = {name: {s for n, s in SUBSETS if n == name} for name, _ in SUBSETS}
+    assert offered.pop("anil") == {"head"}
+    assert set(offered) >= {"maml", "fomaml", "reptile", "meta_sgd", "mlr", "meta_lstm", "finetune"}
+    assert all(subsets == five for subsets in offered.values())
 
 
 @NAMES

@@ -154,7 +154,7 @@ class LEO(GradientLearner[LEOParams]):
 
 def sample(code: Code, support: Support) -> Tensor:
     """A latent of each user, by the reparametrisation trick: ``[B, Z]``."""
-    generator = torch.Generator().manual_seed(int(support.items_BS.sum()))
+    generator = torch.Generator().manual_seed(int(support.items_BS[support.mask_BS].sum()))
     noise_BZ = torch.randn(code.mean_BZ.shape, generator=generator, dtype=code.mean_BZ.dtype)
     return code.mean_BZ + code.log_std_BZ.exp() * noise_BZ.to(code.mean_BZ.device)
 
