@@ -98,11 +98,14 @@ def with_implicit(model: AlternatingLeastSquares, support: Support) -> Server:
     return Server(one, batch)
 
 
-def ours(prepared: Prepared, params: Params, support: Support) -> dict[str, Server]:
-    """Every baseline, then every algorithm."""
+def ours(
+    prepared: Prepared, params: Params, support: Support, wanted: set[str]
+) -> dict[str, Server]:
+    """The baselines, then the algorithms."""
     history = prepared.history(FOLD)
     validation = prepared.eval_episodes(FOLD, "validation")
-    chosen, baselines = params.pretrain.backbone, check_params(params)
+    chosen = params.pretrain.backbone
+    baselines = {name: own for name, own in check_params(params).items() if name in wanted}
     kinds = {chosen} | {BASELINES[name].reads or chosen for name in baselines}
     backbones = {
         kind: fit_backbone(kind, history, validation, params.pretrain, params.seed)
@@ -112,10 +115,10 @@ def ours(prepared: Prepared, params: Params, support: Support) -> dict[str, Serv
     for name, section in baselines.items():
         backbone = backbones[BASELINES[name].reads or chosen]
         models[name] = BASELINES[name].fit(history, backbone, validation, section, params.seed)
-    for name, made in check_algorithms(params).items():
-        own: Any = made
+    algorithms: dict[str, Any] = dict(check_algorithms(params))
+    for name in [name for name in algorithms if name in wanted]:
         models[name] = ALGORITHMS[name].create(
-            backbones[chosen], own, HEADS[params.head], params.seed
+            backbones[chosen], algorithms[name], HEADS[params.head], params.seed
         )
     return {name: with_coldstart(model, support) for name, model in models.items()}
 
@@ -163,6 +166,13 @@ def main() -> None:
         "--json", action="store_true", help="print one JSON object and nothing else"
     )
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=[*BASELINES, *ALGORITHMS],
+        default=[*BASELINES, *ALGORITHMS],
+        help=f"of ours; {OURS} always",
+    )
     parser.add_argument("--threads", type=int, default=1, help="threads of every method")
     parser.add_argument("--lenskit", type=Path, default=LENSKIT, help="its interpreter")
     options = parser.parse_args()
@@ -171,7 +181,7 @@ def main() -> None:
         params = load_params()
         prepared = prepared_ml100k(params)
         support = cold_support(prepared)
-        own = ours(prepared, params, support)
+        own = ours(prepared, params, support, {OURS, *options.methods})
         peers = implicit(prepared, params, support, options.threads)
         check(own | peers, support)
         found = measure(own | peers, support.n_users, options.rounds)

@@ -25,8 +25,9 @@ def batch_gradient(
     """Mean loss of the batch and its meta-gradient, both float32 whatever the precision.
 
     Equal to ``learner.meta_gradient`` of all episodes up to rounding where the learner's users are
-    independent; otherwise each part is a smaller batch. In bf16 matrix products round their factors to bfloat16 and the rest stays
-    float32 (autocast); a learner that solves linear systems is exempt by ``mixed_precision``.
+    independent; otherwise each part is a smaller batch. In bf16 matrix products round their factors
+    to bfloat16 and the rest stays float32 (autocast); ``mixed_precision`` exempts a learner that
+    solves linear systems.
     """
     mixed = params.precision == "bf16" and learner.mixed_precision
     total = torch.zeros((), device=episodes.items_BQ.device)
