@@ -11,17 +11,16 @@ from typing import Any, NamedTuple
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from coldstart.evaluation.report_charts import calibration, sweeps
 from coldstart.evaluation.report_parts import (
-    Styles,
     board,
-    calibration,
     canary_rows,
     cards,
     comparison_matrix,
     data_facts,
     segment_groups,
-    sweeps,
 )
+from coldstart.evaluation.report_styles import Styles
 from coldstart.evaluation.significance import aim, gain_sign
 
 _PAGES = Path(__file__).parent / "pages"

@@ -2,66 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
-from coldstart.evaluation.charts import Chart, Line, reliability, sweep
+from coldstart.evaluation.report_styles import NAMES, Styles, at, gains, signed
 from coldstart.evaluation.significance import aim, gain_sign
 
-NAMES = {
-    "rmse": "RMSE", "mae": "MAE", "log_loss": "Log loss", "ndcg@5": "NDCG@5", "auc": "AUC",
-    "recall@10": "Recall@10", "ndcg@10": "NDCG@10", "mrr@10": "MRR@10", "novelty": "Novelty",
-    "coverage": "Coverage", "nll": "NLL", "covered@80": "In 80% interval",
-}  # fmt: skip
-_LEVELS = {"covered@50": 0.5, "covered@80": 0.8, "covered@95": 0.95}
 _SIGNIFICANT = 0.05
-
-
-class Styles(NamedTuple):
-    """Which methods a chart speaks about; all others are grey."""
-
-    hero: str  # the candidate
-    reference: str
-    rivals: tuple[str, ...]  # the best of the others
-
-    @classmethod
-    def choose(cls, summary: dict[str, Any], table: pd.DataFrame) -> Styles:
-        """The candidate, the reference and the two best of the others."""
-        hero, reference = summary["candidate"]["method"], summary["reference"]
-        shown = _at(table, summary["gate"]["metric"], summary["gate"]["shot"])
-        quiet = {hero, reference, *summary["canary_methods"]}
-        errors = gain_sign(summary["gate"]["metric"]) < 0
-        ranked = shown.sort_values("mean", ascending=errors).index
-        rest = [name for name in ranked if name not in quiet]
-        return cls(hero, reference, tuple(rest[:2]))
-
-    def of(self, method: str) -> str:
-        """CSS class of a method."""
-        if method == self.hero:
-            return "hero"
-        if method == self.reference:
-            return "reference"
-        return f"rival{self.rivals.index(method) + 1}" if method in self.rivals else "rest"
-
-
-def _at(table: pd.DataFrame, metric: str, k: int) -> pd.DataFrame:
-    return table[(table["metric"] == metric) & (table["k"] == k)].set_index("method")
-
-
-def _gains(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Differences turned so that above 0 is better."""
-    if gain_sign(metric) > 0:
-        return rows
-    return rows.assign(mean=-rows["mean"], low=-rows["high"], high=-rows["low"])
-
-
-def signed(value: float, digits: int = 3) -> str:
-    """With a sign that is as wide as a digit."""
-    text = f"{abs(value):.{digits}f}"
-    if float(text) == 0:
-        return text
-    return ("+" if value > 0 else "−") + text
 
 
 def cards(
@@ -69,7 +17,7 @@ def cards(
 ) -> dict[str, Any]:
     """The headline: what the candidate scores and what it gains over the reference."""
     gate, hero = summary["gate"], summary["candidate"]["method"]
-    own = _at(table, gate["metric"], gate["shot"]).loc[hero]
+    own = at(table, gate["metric"], gate["shot"]).loc[hero]
     rows = comparisons[
         (comparisons["table"] == "vs reference")
         & (comparisons["metric"] == gate["metric"])
@@ -78,7 +26,7 @@ def cards(
     ]
     gain = None
     if len(rows):
-        row = _gains(rows, gate["metric"]).iloc[0]
+        row = gains(rows, gate["metric"]).iloc[0]
         gain = {
             "mean": signed(row["mean"]),
             "interval": f"{signed(row['low'])} to {signed(row['high'])}",
@@ -94,57 +42,6 @@ def cards(
         "checks": len(checks),
         "confidence": f"{summary['evaluate']['confidence']:.0%}",
     }
-
-
-def sweeps(
-    summary: dict[str, Any], table: pd.DataFrame, comparisons: pd.DataFrame, styles: Styles
-) -> list[Chart]:
-    """The gate's metric, its gain over the reference, and two rankings, over K."""
-    primary = summary["gate"]["metric"]
-    honest = [name for name in summary["methods"] if name not in summary["canary_methods"]]
-    charts = [
-        sweep(
-            f"{NAMES[primary]} by number of ratings",
-            f"{aim(primary)}; band: the candidate's interval over users",
-            _lines(table[table["metric"] == primary], honest, styles, {styles.hero}),
-        )
-    ]
-    paired = comparisons[
-        (comparisons["table"] == "vs reference") & (comparisons["metric"] == primary)
-    ]
-    gains = _gains(paired, primary).assign(method=paired["a"])
-    loud = {styles.hero, *styles.rivals}
-    lines = _lines(gains, [name for name in honest if name != styles.reference], styles, loud)
-    title = f"{NAMES[primary]} gained over {styles.reference}"
-    charts.append(sweep(title, "above 0 is better; bands: paired intervals", lines, zero=True))
-    for metric in ("ndcg@5", "recall@10"):
-        if metric == primary:
-            continue
-        rows = table[table["metric"] == metric]
-        notes = {"ndcg@5": "ranking the query", "recall@10": "ranking the whole catalogue"}
-        title = f"{NAMES[metric]} by number of ratings"
-        note = f"{notes[metric]}; higher is better"
-        top = _at(table, metric, summary["gate"]["shot"])["mean"].reindex(honest).idxmax()
-        charts.append(sweep(title, note, _lines(rows, honest, styles, {styles.hero}, str(top))))
-    return charts
-
-
-def _lines(
-    rows: pd.DataFrame, methods: list[str], styles: Styles, banded: set[str], top: str = ""
-) -> list[Line]:
-    """``top`` is named even if it is none of the methods that the report speaks about."""
-    lines = []
-    for method in methods:
-        own = rows[rows["method"] == method].sort_values("k")
-        if own.empty:
-            continue
-        band = method in banded and bool(own["low"].notna().all())
-        low, high = (own["low"].tolist(), own["high"].tolist()) if band else ((), ())
-        x, y = own["k"].astype(float).tolist(), own["mean"].tolist()
-        style = styles.of(method)
-        style = "best" if method == top and style == "rest" else style
-        lines.append(Line(method, x, y, low, high, style))
-    return lines
 
 
 def board(summary: dict[str, Any], table: pd.DataFrame, styles: Styles) -> list[dict[str, Any]]:
@@ -227,18 +124,6 @@ def comparison_matrix(summary: dict[str, Any], comparisons: pd.DataFrame) -> dic
             )
         rows.append({"name": a, "cells": cells})
     return {"names": names, "rows": rows}
-
-
-def calibration(summary: dict[str, Any], table: pd.DataFrame, styles: Styles) -> Chart | None:
-    """Reliability of the predictive intervals at the gate's K, of the methods that have any."""
-    shot = summary["gate"]["shot"]
-    rows = table[table["metric"].isin(_LEVELS) & (table["k"] == shot)]
-    rows = rows.assign(k=rows["metric"].map(_LEVELS))
-    lines = _lines(rows, summary["methods"], styles, set(rows["method"]))
-    if not lines:
-        return None
-    note = f"K={shot}; on the diagonal an interval holds what it promises"
-    return reliability("Calibration of predictive intervals", note, lines)
 
 
 def segment_groups(summary: dict[str, Any], segments: pd.DataFrame) -> list[dict[str, Any]]:
