@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from coldstart.baselines import BASELINES, Baseline, check_params
+from coldstart.baselines.vbpmf import VBPMF
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.data.prepared import Prepared
 from coldstart.errors import ParamsError
@@ -130,6 +131,21 @@ def test_the_order_of_the_support_changes_nothing(baseline: Baseline, episodes: 
     torch.testing.assert_close(
         _mean(baseline, back, episodes.items_BQ), _mean(baseline, support, episodes.items_BQ)
     )
+
+
+@pytest.mark.parametrize("name", ["vbpmf", "vbpmf_implicit"])
+def test_one_rating_at_a_time_equals_the_batch(
+    name: str, fit_on: FIT, params: Params, episodes: Episodes
+) -> None:
+    model = _fit(name, fit_on, params)
+    assert isinstance(model, VBPMF)
+    support = episodes.support
+    state = model.adapt(support.first(0))
+    for k in range(support.items_BS.shape[1]):
+        state = model.update(state, support.items_BS[:, k], support.targets_BS[:, k])
+        batch = model.adapt(support.first(k + 1))
+        for key, value in batch.items():
+            torch.testing.assert_close(state[key], value, rtol=1e-3, atol=1e-3)
 
 
 def test_deepfm_knows_attributes_and_no_ratings(fit_on: FIT, params: Params) -> None:

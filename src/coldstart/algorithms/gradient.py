@@ -24,6 +24,7 @@ from coldstart.algorithms.network import (
     prior_prediction,
     subset,
 )
+from coldstart.algorithms.online import RuleName, online_step
 from coldstart.data.episodes import Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.heads import Head
@@ -116,6 +117,31 @@ class GradientLearner(MetaLearner[G]):
             return loss_BS.masked_fill(~support.mask_BS, 0.0).sum(-1) * weight_B
 
         return loss
+
+    def update(
+        self,
+        state: State,
+        items_B: Tensor,
+        targets_B: Tensor,
+        rule: RuleName = "sgd",
+        rate: float | None = None,
+    ) -> State:
+        """Add one rating per user to the state by a step on it, see ``algorithms/online.py``.
+
+        Not what adapting to all ratings at once gives, which takes ``inner_steps`` on all of them.
+        ``rate`` is that of the rule; None: the inner rate.
+        """
+        one = Support(
+            items_BS=items_B.unsqueeze(1),
+            targets_BS=targets_B.unsqueeze(1),
+            mask_BS=torch.ones_like(items_B.unsqueeze(1), dtype=torch.bool),
+            users_BF=state["users_B1F"].squeeze(1),
+            crossfit_B=torch.zeros_like(items_B),
+        )
+        rate = self.params.inner_rate if rate is None else rate
+        with torch.inference_mode(False), torch.no_grad():
+            loss = self.inner_loss(self.theta, one)
+            return online_step(loss, state, self._adapted, rule, rate)
 
     def score_with(
         self, theta: Theta, state: State, items_BQ: Tensor, crossfit_B: Tensor

@@ -79,6 +79,19 @@ class VBPMF(ItemTable):
             "covariance_BDD": torch.cholesky_inverse(factor_BDD),
         }
 
+    def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
+        """Add one rating per user to the state: exactly what adapting to all of them gives."""
+        items = self._items(items_B.unsqueeze(1))
+        weight_B1 = torch.full_like(items.offset, 1 / self.noise)
+        gram_BDD, right_BD = evidence(items, targets_B.unsqueeze(1), weight_B1)
+        precision_BDD = torch.linalg.inv(state["covariance_BDD"])
+        factor_BDD = torch.linalg.cholesky(precision_BDD + gram_BDD)
+        moment_BD1 = precision_BDD @ state["mean_BD"][..., None] + right_BD[..., None]
+        return state | {
+            "mean_BD": torch.cholesky_solve(moment_BD1, factor_BDD)[..., 0],
+            "covariance_BDD": torch.cholesky_inverse(factor_BDD),
+        }
+
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """Predictive mean and variance."""
         items, mean_BD, covariance_BDD = self._items(items_BQ), *self._weights(state)

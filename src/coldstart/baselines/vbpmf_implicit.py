@@ -50,16 +50,37 @@ class VBPMFImplicit(VBPMF):
 
     def prior_mean(self, support: Support) -> Tensor:
         """Expected weights given attributes and the choice of items: ``[B, D]``."""
-        support = support._replace(crossfit_B=torch.zeros_like(support.crossfit_B))
-        count_B1 = support.mask_BS.sum(1, keepdim=True)
-        share_BJ = chosen(self.described_NJ[None], support) / (count_B1 + self.damping)
-        return super().prior_mean(support) + share_BJ @ self.choice_JD
+        return super().prior_mean(support) + self._expected(self._choice(support))
 
     def adapt(self, support: Support) -> State:
         """As vbpmf, and the calibration for the number of ratings."""
+        return super().adapt(support) | self._choice(support)
+
+    def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
+        """As vbpmf; one more choice moves the prior mean, and the posterior's with it."""
+        choice = self._counted(
+            state["choice_BJ"] + self.described_NJ[items_B], state["count_B"] + 1
+        )
+        moved_BD = self._expected(choice) - self._expected(state)
+        after = super().update(state, items_B, targets_B) | choice
+        pull_BD = torch.linalg.solve(self.prior_DD, moved_BD.mT).mT
+        shift_BD = (after["covariance_BDD"] @ pull_BD[..., None])[..., 0]
+        return after | {"mean_BD": after["mean_BD"] + shift_BD}
+
+    def _choice(self, support: Support) -> State:
+        support = support._replace(crossfit_B=torch.zeros_like(support.crossfit_B))
+        return self._counted(chosen(self.described_NJ[None], support), support.mask_BS.sum(1))
+
+    def _counted(self, choice_BJ: Tensor, count_B: Tensor) -> State:
+        """Sum of the chosen items' descriptions, their number, and the calibration for it."""
         last = len(self.calibration_K3) - 1
-        count_B = support.mask_BS.sum(1).clamp(max=last)
-        return super().adapt(support) | {"calibration_B3": self.calibration_K3[count_B]}
+        calibration_B3 = self.calibration_K3[count_B.clamp(max=last)]
+        return {"choice_BJ": choice_BJ, "count_B": count_B, "calibration_B3": calibration_B3}
+
+    def _expected(self, choice: State) -> Tensor:
+        """What the choice of items adds to the expected weights: ``[B, D]``."""
+        share_BJ = choice["choice_BJ"] / (choice["count_B"].unsqueeze(1) + self.damping)
+        return share_BJ @ self.choice_JD
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """Calibrated mean and variance."""
