@@ -128,10 +128,8 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         if support.items_BS.device.type != "cpu":
             return super().adapt(support)
         served = self._served
-        rows_BSX = served.rows_NX.take(support.items_BS.numpy(), 0)
-        mask_BS = support.mask_BS.numpy().astype(rows_BSX.dtype)
-        y_BS = support.targets_BS.numpy() * mask_BS
-        sums = _totals(np.stack([mask_BS, y_BS, y_BS * y_BS], 1) @ rows_BSX, len(served.eye_EE))
+        mask_BS = support.mask_BS.numpy().astype(served.rows_NX.dtype)
+        sums = self._sums(support.items_BS, support.targets_BS, mask_BS)
         attributes_BE = support.users_BF.numpy() @ served.prior_FE
         count_B1 = mask_BS.sum(1, keepdims=True)
         precision_BEE = sums["second_BEE"] + served.eye_EE
@@ -181,10 +179,8 @@ class BayesHead(MetaLearner[BayesHeadParams]):
 
     def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
         """Add one rating per user to the state: exactly what adapting to all of them gives."""
-        rows_BX = self._served.rows_NX.take(items_B.numpy(), 0)
-        y_B1 = targets_B.unsqueeze(-1).numpy()
-        powers_B3X = np.stack([rows_BX, y_B1 * rows_BX, y_B1 * y_B1 * rows_BX], 1)
-        totals = _totals(powers_B3X, len(self._served.eye_EE))
+        one_BS = np.ones((len(items_B), 1), self._served.rows_NX.dtype)
+        totals = self._sums(items_B.unsqueeze(1), targets_B.unsqueeze(1), one_BS)
         sums = {name: torch.from_numpy(value) for name, value in totals.items()}
         return self._solved(
             {
@@ -194,6 +190,25 @@ class BayesHead(MetaLearner[BayesHeadParams]):
             }
             | {name: state[name] + value for name, value in sums.items()}
         )
+
+    def _sums(
+        self, items_BS: Tensor, targets_BS: Tensor, mask_BS: NDArray[Any]
+    ) -> dict[str, NDArray[Any]]:
+        """What ratings add to a state, in numpy: items' columns times 1, target and its square."""
+        E = len(self._served.eye_EE)
+        powers_B3S = np.empty((len(mask_BS), 3, mask_BS.shape[1]), mask_BS.dtype)
+        powers_B3S[:, 0] = mask_BS
+        np.multiply(targets_BS.numpy(), mask_BS, out=powers_B3S[:, 1])
+        np.multiply(targets_BS.numpy(), powers_B3S[:, 1], out=powers_B3S[:, 2])
+        sums_B3X = powers_B3S @ self._served.rows_NX.take(items_BS.numpy(), 0)
+        ones_BX, y_BX, square_BX = sums_B3X[:, 0], sums_B3X[:, 1], sums_B3X[:, 2]
+        x, cross, choice = (slice(E * E + n * E, E * E + n * E + E) for n in range(3))
+        return {
+            "second_BEE": ones_BX[:, : E * E].reshape(-1, E, E),
+            "right_BE": y_BX[:, x] - ones_BX[:, cross],
+            "choice_BE": ones_BX[:, choice],
+            "square_B1": ones_BX[:, -3:-2] - 2 * y_BX[:, -2:-1] + square_BX[:, -1:],
+        }
 
     def _solved(self, state: State) -> State:
         """The same sums with the posterior mean."""
@@ -248,18 +263,6 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         """Variance of the noise: more for an item that few have rated."""
         base, rare = theta["noise_2"].unbind()
         return (base + rare * (1 + self.backbone.count_CN[table, items]).rsqrt()).exp()
-
-
-def _totals(sums_B3X: NDArray[Any], E: int) -> dict[str, NDArray[Any]]:
-    """What is read of the sums of items' columns times 1, the target and its square."""
-    ones_BX, y_BX, square_BX = sums_B3X[:, 0], sums_B3X[:, 1], sums_B3X[:, 2]
-    x, cross, choice = (slice(E * E + n * E, E * E + n * E + E) for n in range(3))
-    return {
-        "second_BEE": ones_BX[:, : E * E].reshape(-1, E, E),
-        "right_BE": y_BX[:, x] - ones_BX[:, cross],
-        "choice_BE": ones_BX[:, choice],
-        "square_B1": ones_BX[:, -3:-2] - 2 * y_BX[:, -2:-1] + square_BX[:, -1:],
-    }
 
 
 def _exactness(theta: Theta, state: State) -> Tensor:
