@@ -48,31 +48,12 @@ from serving import (
     cold_support,
     measure,
     prepared_ml100k,
+    with_coldstart,
 )
 
 OURS = "bayes_head"
 IMPLICIT_FACTORS = 100  # the default of implicit 0.7.3
 LENSKIT = Path(".venv/lenskit/bin/python")
-
-
-def with_coldstart(model: Recommender, support: Support) -> Server:
-    users = [support.rows(slice(row, row + 1)) for row in range(support.n_users)]
-    hidden_BX = torch.nn.functional.pad(
-        support.items_BS, (0, 1)
-    )  # the support and the unknown item
-    hidden = list(hidden_BX.numpy())
-
-    def one(row: int) -> Items:
-        # a copy: what a method returns may be its own table
-        score_N = model.rank_catalogue(model.adapt(users[row]))[0].numpy().copy()
-        score_N[hidden[row]] = -np.inf
-        return torch.from_numpy(score_N).topk(TOP).indices.numpy()
-
-    def batch() -> Items:
-        score_BN = model.rank_catalogue(model.adapt(support))
-        return score_BN.scatter(1, hidden_BX, -torch.inf).topk(TOP).indices.numpy()
-
-    return Server(one, batch)
 
 
 def with_implicit(model: AlternatingLeastSquares, support: Support) -> Server:

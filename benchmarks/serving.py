@@ -1,4 +1,7 @@
-"""Who is served in ``adapt.py``, and how long that takes; runs in LensKit's environment too."""
+"""Who is served in ``adapt.py`` and ``distil.py``, and how long that takes.
+
+Runs in LensKit's environment too.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from coldstart.data.episodes import Support
 from coldstart.data.prepared import Prepared
 from coldstart.data.sources import read_source
 from coldstart.data.tables import prepare_source
+from coldstart.models.recommender import Recommender
 from coldstart.params import Params
 
 SHOTS, TOP, FOLD = 5, 10, 0
@@ -43,6 +48,26 @@ def prepared_ml100k(params: Params) -> Prepared:
 
 def cold_support(prepared: Prepared) -> Support:
     return prepared.eval_episodes(FOLD, "cold").support.first(SHOTS)
+
+
+def with_coldstart(model: Recommender, support: Support) -> Server:
+    users = [support.rows(slice(row, row + 1)) for row in range(support.n_users)]
+    hidden_BX = torch.nn.functional.pad(
+        support.items_BS, (0, 1)
+    )  # the support and the unknown item
+    hidden = list(hidden_BX.numpy())
+
+    def one(row: int) -> Items:
+        # a copy: what a method returns may be its own table
+        score_N = model.rank_catalogue(model.adapt(users[row]))[0].numpy().copy()
+        score_N[hidden[row]] = -np.inf
+        return torch.from_numpy(score_N).topk(TOP).indices.numpy()
+
+    def batch() -> Items:
+        score_BN = model.rank_catalogue(model.adapt(support))
+        return score_BN.scatter(1, hidden_BX, -torch.inf).topk(TOP).indices.numpy()
+
+    return Server(one, batch)
 
 
 def check(servers: dict[str, Server], support: Support) -> None:

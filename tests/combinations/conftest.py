@@ -61,7 +61,7 @@ def methods(prepared: Prepared, params: Params, backbone: Backbone) -> dict[str,
 def ingredients(
     methods: dict[str, Recommender], prepared: Prepared, backbone: Backbone, params: Params
 ) -> Ingredients:
-    return Ingredients(methods, prepared, backbone, params.meta_train.loop, fold=0, seed=0)
+    return Ingredients(methods, prepared, backbone, params, fold=0, seed=0)
 
 
 @pytest.fixture(scope="session")

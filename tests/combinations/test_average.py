@@ -29,7 +29,7 @@ def test_it_averages_the_ends_of_the_cycles(
     saved = ingredients.methods["bayes_head"]
     assert isinstance(saved, BayesHead)
     learner = BayesHead(ingredients.backbone, saved.params, saved.head, saved.theta)
-    loop = ingredients.loop.model_copy(update={"max_steps": 2})
+    loop = ingredients.params.meta_train.loop.model_copy(update={"max_steps": 2})
     sampler, thetas = ingredients.episodes(), [learner.theta]
     for _ in range(2):
         run = Run(learner.with_theta(thetas[-1]), loop)

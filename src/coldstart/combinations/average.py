@@ -54,7 +54,7 @@ class Average(Combination):
         saved = ingredients.methods[section.of]
         assert isinstance(saved, MetaLearner)
         learner = type(saved)(ingredients.backbone, saved.params, saved.head, saved.theta)
-        loop = ingredients.loop.model_copy(update={"max_steps": section.steps})
+        loop = ingredients.params.meta_train.loop.model_copy(update={"max_steps": section.steps})
         thetas, sampler = [learner.theta], ingredients.episodes()
         for _ in range(section.cycles):
             run = Run(learner.with_theta(thetas[-1]), loop)

@@ -13,11 +13,13 @@ from typing import Any, ClassVar
 import torch
 
 from coldstart.combinations.spare import spare_episodes
-from coldstart.data.episodes import Episodes, EpisodeSampler
+from coldstart.data.episodes import Episodes
 from coldstart.data.prepared import Prepared
 from coldstart.models.backbone import Backbone
 from coldstart.models.recommender import Recommender
-from coldstart.params import LoopParams, Section
+from coldstart.params import Params, Section
+from coldstart.training.fold import training_episodes
+from coldstart.training.loop import Sampler
 
 
 @dataclass(frozen=True)
@@ -27,20 +29,15 @@ class Ingredients:
     methods: Mapping[str, Recommender]  # in the order in which the section names them
     prepared: Prepared
     backbone: Backbone  # with its cross-fitted tables, which bundles of methods lack
-    loop: LoopParams
+    params: Params
     fold: int
     seed: int
 
-    def episodes(self) -> EpisodeSampler:
+    def episodes(self) -> Sampler:
         """Training episodes of the historical users, as in meta-training."""
-        return EpisodeSampler(
-            self.prepared.history(self.fold),
-            batch_size=self.loop.batch_size,
-            query_size=self.loop.query_size,
-            max_support=self.loop.max_support,
-            group_U=self.backbone.group_U,
-            generator=torch.Generator().manual_seed(self.seed),
-        )
+        generator = torch.Generator().manual_seed(self.seed)
+        history = self.prepared.history(self.fold)
+        return training_episodes(self.params, history, self.backbone.group_U, generator)
 
     def spare(self) -> Episodes:
         """Validation users, judged by ratings that no evaluation reads."""

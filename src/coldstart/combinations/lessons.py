@@ -14,8 +14,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from coldstart.data.episodes import Episodes, EpisodeSampler, Support
+from coldstart.data.episodes import Episodes, Support
 from coldstart.models.recommender import Recommender
+from coldstart.training.loop import Sampler
 
 BATCHES = 32
 """Batches of lessons drawn."""
@@ -63,7 +64,7 @@ class Lessons(NamedTuple):
 
 @torch.no_grad()
 def lessons(
-    teacher: Recommender, sampler: EpisodeSampler, factors: int, seed: int
+    teacher: Recommender, sampler: Sampler, factors: int, seed: int
 ) -> tuple[Lessons, Components]:
     """Ask the teacher.
 

@@ -56,7 +56,7 @@ def _combine(
             methods={each: load_method(bundle_folder(each, fold, seed)) for each in of},
             prepared=prepared,
             backbone=backbone,
-            loop=params.meta_train.loop,
+            params=params,
             fold=fold,
             seed=seed,
         )

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from coldstart.algorithms.base import MetaLearner
-from coldstart.data.episodes import Episodes, EpisodeSampler
+from coldstart.data.episodes import Episodes, EpisodeSampler, History
 from coldstart.data.negatives import Negatives
 from coldstart.data.prepared import Prepared
 from coldstart.params import Params
@@ -29,6 +30,27 @@ class WithNegatives:
         return self.negatives.append(self.sampler.sample())
 
 
+def training_episodes(
+    params: Params, history: History, group_U: Tensor, generator: torch.Generator
+) -> Sampler:
+    """Episodes of the historical users, with negatives where ``params`` ask for them.
+
+    ``group_U`` is the backbone's; ``generator`` is the whole random state.
+    """
+    loop, negatives = params.meta_train.loop, params.meta_train.negatives
+    sampler = EpisodeSampler(
+        history,
+        batch_size=loop.batch_size,
+        query_size=loop.query_size,
+        max_support=loop.max_support,
+        group_U=group_U,
+        generator=generator,
+    )
+    if not negatives.number:
+        return sampler
+    return WithNegatives(sampler, Negatives(history, negatives, generator))
+
+
 def train_fold(
     learner: MetaLearner[Any],
     params: Params,
@@ -44,20 +66,11 @@ def train_fold(
     Raises:
         TrainingDiverged: see :func:`coldstart.training.loop.meta_train`.
     """
-    loop = params.meta_train.loop
     generator = torch.Generator().manual_seed(seed)
     history = prepared.history(fold)
-    sampler: Sampler = EpisodeSampler(
-        history,
-        batch_size=loop.batch_size,
-        query_size=loop.query_size,
-        max_support=loop.max_support,
-        group_U=learner.backbone.group_U,
-        generator=generator,
-    )
+    sampler = training_episodes(params, history, learner.backbone.group_U, generator)
     episodes = prepared.eval_episodes(fold, "validation")
     if params.meta_train.negatives.number:
-        sampler = WithNegatives(sampler, Negatives(history, params.meta_train.negatives, generator))
         once = torch.Generator().manual_seed(seed)
         episodes = Negatives(history, params.meta_train.negatives, once).append(episodes)
     return meta_train(
@@ -65,7 +78,7 @@ def train_fold(
         sampler,
         generator,
         Validation(episodes.to(params.device), params.prepare.shots),
-        loop,
+        params.meta_train.loop,
         what=f"{learner.kind} fold {fold} seed {seed}",
         checkpoints=checkpoints,
         interrupt=interrupt,
