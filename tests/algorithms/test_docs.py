@@ -16,6 +16,7 @@ import yaml
 
 from coldstart.algorithms import ALGORITHMS
 from coldstart.algorithms.base import MetaLearner
+from coldstart.combinations import COMBINATIONS
 from coldstart.data.episodes import Episodes
 
 DOCS = Path(__file__).parents[2] / "docs" / "algorithms.md"
@@ -89,7 +90,7 @@ def test_the_example_does_what_it_says(
         torch.testing.assert_close(value, expected[name])
 
 
-@pytest.mark.parametrize("name", sorted(set(ALGORITHMS) - {"fomaml"}))  # it is in maml's
+@pytest.mark.parametrize("name", sorted({*ALGORITHMS, *COMBINATIONS} - {"fomaml"}))  # in maml's
 def test_each_method_has_its_section(name: str) -> None:
     _, _, rest = DOCS.read_text(encoding="utf-8").partition(f"\n## {name}\n")
     body = rest.partition("\n## ")[0]
