@@ -31,7 +31,7 @@ from coldstart.models.heads import masked_mean
 from coldstart.models.recommender import Prediction, Recommender, State
 from coldstart.params import Section
 
-REACH = 0.3
+REACH = 1.0
 """Standard deviation, in log(1 + K), of the kernel that averages moments over neighbouring K."""
 
 
