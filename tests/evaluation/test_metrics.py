@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -209,3 +210,21 @@ def _by_hand(
         else nan,
         "mrr": (first[0] if first else 0.0) if likes else nan,
     }
+
+
+def test_pooled_auc_counts_pairs_of_different_users() -> None:
+    scores, liked = np.array([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False])
+    weights = np.array([[1, 1, 1, 1], [1, 0, 1, 2], [0, 2, 1, 0]], dtype=float)
+    # (.9 beats two, .5 ties one and beats one), (.9 beats three), (only ties)
+    assert metrics.pooled_auc(scores, liked, weights).tolist() == [3.5 / 4, 1.0, 0.5]
+
+
+def test_pooled_auc_of_weights_is_that_of_repeated_rows() -> None:
+    rng = np.random.default_rng(0)
+    scores, liked = rng.integers(0, 6, 40) / 6, rng.random(40) < 0.4
+    times = rng.integers(0, 4, (3, 40))
+    found = metrics.pooled_auc(scores, liked, times.astype(float))
+    for row, value in zip(times, found, strict=True):
+        s, y = scores.repeat(row), liked.repeat(row)
+        ties = np.sign(s[y][:, None] - s[~y][None, :])
+        assert value == pytest.approx(float((0.5 + 0.5 * ties).mean()))

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from coldstart.errors import EvaluationError
 
+Floats = NDArray[np.float64]
 TOP = 10
 """Length of a list of recommendations."""
 _LOWEST = torch.iinfo(torch.int64).min
@@ -107,6 +110,23 @@ def auc(scores_BQ: Tensor, liked_BQ: Tensor, mask_BQ: Tensor) -> Tensor:
     wins_BQQ = torch.heaviside(s_BQ[:, :, None] - s_BQ[:, None, :], torch.tensor(0.5).double())
     won_B = torch.einsum("bi,bij,bj->b", likes_BQ, wins_BQQ, others_BQ)
     return won_B / (likes_BQ.sum(1) * others_BQ.sum(1))
+
+
+def pooled_auc(scores_R: Floats, liked_R: NDArray[np.bool_], weights_TR: Floats) -> Floats:
+    """AUC over all pairs of a liked and a not liked row, whoever's they are: ``[T]``.
+
+    A row counts ``weights`` times, one line of weights for each bootstrap resample; a tie counts
+    one half. One sort serves all resamples.
+    """
+    level_R = np.unique(scores_R, return_inverse=True)[1]
+    order = np.argsort(level_R, kind="stable")
+    first = np.flatnonzero(np.diff(level_R[order], prepend=-1))
+    by_level = weights_TR[:, order]
+    likes_TL = np.add.reduceat(by_level * liked_R[order], first, axis=1)
+    others_TL = np.add.reduceat(by_level * ~liked_R[order], first, axis=1)
+    below_TL = others_TL.cumsum(1) - 0.5 * others_TL
+    won_T: Floats = (likes_TL * below_TL).sum(1) / (likes_TL.sum(1) * others_TL.sum(1))
+    return won_T
 
 
 def top_items(scores_BN: Tensor, support_BS: Tensor, ties_BN: Tensor, top: int = TOP) -> Tensor:
