@@ -45,6 +45,23 @@ def test_an_item_it_never_saw_is_the_unknown_one(
     assert found["mse"].tolist() == same["mse"].tolist()
 
 
+def test_a_gate_on_the_catalogue_ranks_the_methods_own(
+    prepared: Prepared, params: Params, cold: EvaluationSet
+) -> None:
+    """What it never saw it cannot recommend; the rest is found wherever its rows lie."""
+    gate = params.gate.model_copy(update={"metric": "recall@10"})
+    params = params.model_copy(update={"gate": gate})
+    scores = torch.linspace(5, 1, 61)  # no ties
+    whole = evaluate(Fixed(scores), cold, [gate.shot], catalogue=True).users
+    order = torch.cat([torch.zeros(1).long(), torch.arange(60, 0, -1)])
+    keys = prepared.items["key"].to_numpy()[order.numpy()].tolist()
+    found = evaluate_bundle_on(prepared, Fixed(scores[order]), keys, prepared.encoder, params, 0)
+    columns = ["user", "recall@10", "ndcg@10"]
+    pd.testing.assert_frame_equal(found[columns], whole[columns])
+    few = evaluate_bundle_on(prepared, Fixed(scores[:3]), keys[-3:], prepared.encoder, params, 0)
+    assert few["recall@10"].max() < 1
+
+
 def test_users_are_encoded_as_it_was_trained(prepared: Prepared, params: Params) -> None:
     seen: list[torch.Size] = []
 
