@@ -16,7 +16,7 @@ down: install
 	coldstart down
 
 test: install
-	pytest
+	pytest -n auto --maxprocesses 4 --dist loadgroup
 
 lint: install
 	ruff check . && ruff format --check . && mypy && lint-imports

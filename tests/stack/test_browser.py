@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 
 DAG = "coldstart_train"
-pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.xdist_group("stack"),
+    pytest.mark.browser,
+    pytest.mark.timeout(900),
+]
 OPTIONS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),

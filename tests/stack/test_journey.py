@@ -16,7 +16,7 @@ import yaml
 DAG = "coldstart_train"
 STAGES = ("validate", "prepare", "pretrain", "meta_train", "combine", "evaluate", "report")
 Alone = Callable[..., dict[str, Any]]
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture
