@@ -53,11 +53,13 @@ class BayesHeadParams(Section):
 
 
 class Served(NamedTuple):
-    """What serving reads, fixed once meta-training is over."""
+    """What serving reads, fixed once meta-training is over.
 
-    rows_NX: NDArray[
-        Any
-    ]  # E[xx'], E[x], E[offset x], B d, E[offset^2], offset, 1: what has s2 over s2
+    Of an item, ``rows_NX`` has E[xx'], E[x], E[offset x], B d, E[offset^2], offset and 1; x and B d
+    are whitened, and all but B d is divided by the variance of the item's noise.
+    """
+
+    rows_NX: NDArray[Any]
     prior_FE: NDArray[Any]
     eye_EE: NDArray[Any]
     damping: float
