@@ -17,6 +17,10 @@ NEUTRAL = {
     "coldstart.errors",
     "coldstart.layout",
     "coldstart.progress",
+    *(
+        f"coldstart.params.{path.stem}"
+        for path in (ROOT / "src/coldstart/params").glob("[a-z]*.py")
+    ),
     "coldstart.params",
     "coldstart.stages",
 }

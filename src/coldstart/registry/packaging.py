@@ -34,7 +34,7 @@ _REQUIRES = (
     "scipy",
     "torch",
 )
-_NOT_SERVED = ("stack", "stages", "pages", "cli.py", "__main__.py", "workspace.py")
+_NOT_SERVED = ("stack", "stages", "pages", "cli", "__main__.py", "workspace.py")
 _REPRODUCES = ("dvc.lock", "params.yaml", "decision.json")
 
 

@@ -1,0 +1,35 @@
+"""What several commands share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+def cap_threads() -> None:
+    """Cap threads before any numerical library loads, then check all params to the last key."""
+    from coldstart.params import load_params
+
+    threads = str(load_params().threads)
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = threads
+    from coldstart.stack.parameters import check_all
+
+    check_all(Path("params.yaml").read_text(encoding="utf-8"))
+
+
+def our_protocol() -> None:
+    """As :func:`cap_threads`, and refuse what a legacy protocol has no part in."""
+    from coldstart.errors import ParamsError
+    from coldstart.params import load_params
+
+    if (protocol := load_params().protocol) != "coldstart":
+        raise ParamsError(
+            f"protocol: {protocol} is legacy: `coldstart leaderboard` fits and shows it, and "
+            "nothing else runs with it; set it back to coldstart"
+        )
+    cap_threads()
