@@ -18,7 +18,7 @@ from coldstart.data.episodes import Episodes, Support
 from coldstart.models.recommender import Recommender
 from coldstart.training.loop import Sampler
 
-BATCHES = 32
+BATCHES = 64
 """Batches of lessons drawn."""
 ANALYSED = 8
 """Of these, how many find the components."""
