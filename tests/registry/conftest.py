@@ -33,6 +33,7 @@ OVERRIDES = {
     "gate.max_adapt_ms": 10_000.0,
     "meta_train.algorithms": ["finetune"],
     "combine.student.steps": 5,
+    "meta_train.loop.batch_size": 8,
     "evaluate.resamples": 100,
     "evaluate.min_segment": 5,
 }

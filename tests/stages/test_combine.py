@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
+import distil
 from coldstart import layout
 from coldstart.combinations import check_params, possible
 from coldstart.errors import ParamsError
+from coldstart.evaluation import leaderboard as board
 from coldstart.evaluation.methods import fitted_methods, load_method
 from coldstart.params import Params, load_params, parse_section
+from coldstart.stages import evaluate
 from coldstart.stages.combine import MADE_OF, run
 
 from .test_evaluate import fitted, project  # noqa: F401 - fixtures
@@ -55,6 +58,18 @@ def test_what_cannot_be_made_is_left_out_and_said(
     assert [path.name for path in layout.COMBINATIONS.iterdir()] == [MADE_OF]
     assert "blend is left out" in caplog.text
     assert "student is left out" in caplog.text
+
+
+@pytest.mark.usefixtures("project")
+def test_the_benchmark_says_what_the_leaderboard_says() -> None:
+    evaluate.run()
+    table = board.read_table(board.TABLE).query("metric == 'rmse'").set_index(["method", "k"])
+    found = distil.results(rounds=1, terms=False)
+    for role, name in (("teacher", "blend"), ("student", "student")):
+        for k, error in found["rmse"][role].items():
+            assert error == pytest.approx(table.loc[(name, int(k)), "mean"])
+    assert found["ratio"] > 0
+    assert distil.table(found).row_count == 3
 
 
 def _params(**changes: Any) -> Params:

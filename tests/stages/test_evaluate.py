@@ -48,6 +48,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Path
         raw["meta_train"].update(algorithms=["bayes_head"], seeds=[0, 1])
         raw["combine"] = {name: raw["combine"][name] for name in ("blend", "student")}
         raw["combine"]["student"].update(factors=4, steps=5)
+        raw["meta_train"]["loop"]["batch_size"] = 8  # as many users in a batch of lessons
         raw["evaluate"].update(resamples=200, min_segment=5)
         layout.PARAMS.write_text(yaml.safe_dump(raw))
         pretrain.run()
