@@ -200,8 +200,9 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         E = len(self._served.eye_EE)
         powers_B3S = np.empty((len(mask_BS), 3, mask_BS.shape[1]), mask_BS.dtype)
         powers_B3S[:, 0] = mask_BS
-        np.multiply(targets_BS.numpy(), mask_BS, out=powers_B3S[:, 1])
-        np.multiply(targets_BS.numpy(), powers_B3S[:, 1], out=powers_B3S[:, 2])
+        y_BS = targets_BS.numpy()
+        np.multiply(y_BS, mask_BS, out=powers_B3S[:, 1])
+        np.multiply(y_BS, powers_B3S[:, 1], out=powers_B3S[:, 2])
         sums_B3X = powers_B3S @ self._served.rows_NX.take(items_BS.numpy(), 0)
         ones_BX, y_BX, square_BX = sums_B3X[:, 0], sums_B3X[:, 1], sums_B3X[:, 2]
         x, cross, choice = (slice(E * E + n * E, E * E + n * E + E) for n in range(3))
