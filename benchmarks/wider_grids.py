@@ -1,7 +1,7 @@
 """Are the classical baselines tuned? Grids twice as wide as what ``coldstart tune`` searches.
 
     coldstart params --set 'prepare.folds=[0,1,2]' > p && mv p params.yaml
-    dvc repro -s prepare pretrain
+    dvc repro -s validate prepare pretrain
     python benchmarks/wider_grids.py          # --json for machines
 
 The factors that ridge folds into (backbone ``mf``, judged by ridge), ridge, bias, itemknn and ease;
@@ -31,7 +31,6 @@ from coldstart.tuning.space import Range, Values
 from coldstart.tuning.target import Target
 
 NAMES = ("mf", "ridge", "bias", "itemknn", "ease")
-POINTS = 9
 MARGIN = 0.002
 
 
@@ -42,20 +41,20 @@ def target_of(name: str, params: Params) -> Target:
     return Target("baselines", name, BASELINES[name].Params, params.baselines[name])
 
 
-def wide_grid(declared: Range) -> list[float | int]:
-    """``POINTS`` values whose logarithms span twice the declared range."""
+def wide_grid(declared: Range, points: int) -> list[float | int]:
+    """Values, ``points`` of them, whose logarithms span twice the declared range."""
     low, high, _, integer = declared
     factor = (high / low) ** 0.5
-    values = np.geomspace(low / factor, high * factor, POINTS)
+    values = np.geomspace(low / factor, high * factor, points)
     if integer:
         return sorted({max(1, round(value)) for value in values.tolist()})
     return [float(f"{value:.3g}") for value in values]
 
 
-def search(name: str, params: Params, prepared: Prepared, folds: list[int]) -> dict[str, Any]:
+def search(name: str, params: Params, prepared: Prepared, points: int) -> dict[str, Any]:
     """The chosen setting and the best one found, with their errors."""
     target = target_of(name, params)
-    objective = Objective(target, params, prepared, folds)
+    objective = Objective(target, params, prepared, params.prepare.folds)
 
     def error(values: Values) -> float:
         return objective(target.at(values), lambda step, value: None)
@@ -63,7 +62,7 @@ def search(name: str, params: Params, prepared: Prepared, folds: list[int]) -> d
     chosen = error({})
     lines: dict[str, list[tuple[float, float]]] = {}
     own = [field for field in target.space if field in target.kind.__annotations__]
-    grid = [(field, value) for field in own for value in wide_grid(target.space[field])]
+    grid = [(field, value) for field in own for value in wide_grid(target.space[field], points)]
     for field, value in progress(grid, name):
         try:
             lines.setdefault(field, []).append((error({field: value}), value))
@@ -99,12 +98,12 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--methods", nargs="+", default=NAMES, choices=NAMES)
+    parser.add_argument("--points", type=int, default=5, help="values of each field")
     parser.add_argument("--json", action="store_true", help="print one JSON array and no table")
     options = parser.parse_args()
     params, prepared = load_params(), Prepared.load()
     torch.set_num_threads(params.threads)
-    folds = list(params.prepare.folds)
-    rows = [search(name, params, prepared, folds) for name in options.methods]
+    rows = [search(name, params, prepared, options.points) for name in options.methods]
     print(json.dumps(rows) if options.json else markdown(rows))
 
 
