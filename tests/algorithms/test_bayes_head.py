@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from coldstart.algorithms.base import MetaLearner
-from coldstart.algorithms.bayes_head import BayesHead
+from coldstart.algorithms.bayes_head import BayesHead, Sums
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.description import descriptions
 
@@ -138,7 +138,8 @@ def test_more_ratings_mean_less_variance(head: BayesHead, episodes: Episodes) ->
     support = _double(episodes)
     spreads = []
     for k in (0, 2, 5):
-        precision_BEE = head.adapt(support.first(k))["precision_BEE"]
+        second_BEE = Sums.of(head.adapt(support.first(k))["sums_BX"]).second_BEE
+        precision_BEE = torch.eye(second_BEE.shape[-1]) + second_BEE
         spreads.append(torch.linalg.inv(precision_BEE).diagonal(dim1=1, dim2=2))
     for more, fewer in pairwise(spreads):
         assert (fewer <= more + 1e-12).all()

@@ -18,7 +18,7 @@ a sum of vectors that are fixed per item, and a small solve. To serve, both are 
 tensors' own memory: for one user, dispatch is most of the cost of a torch call.
 
 Legend: B users, S support, Q query, N items, E features, F user features, J description of an item,
-X = E * E + 3 * E + 3 what an item adds to a user.
+X = E * E + 2 * E + 2 what ratings add to a user.
 """
 
 from __future__ import annotations
@@ -55,16 +55,43 @@ class BayesHeadParams(Section):
 class Served(NamedTuple):
     """What serving reads, fixed once meta-training is over.
 
-    Of an item, ``rows_NX`` has E[xx'], E[x], E[offset x], B d, E[offset^2], offset and 1; x and B d
-    are whitened, and all but B d is divided by the variance of the item's noise.
+    Of an item, ``rows_NY`` has what a rating y of it adds to a user: the X numbers of
+    :class:`Sums`, E that are taken y times and added to ``right``, and two that are taken y and
+    y^2 times and added to ``square``.
     """
 
-    rows_NX: NDArray[Any]
+    rows_NY: NDArray[Any]
     prior_FE: NDArray[Any]
     eye_EE: NDArray[Any]
     damping: float
-    phi_EN: Tensor
-    offset_N: Tensor
+    phi_EN: NDArray[Any]
+    offset_N: NDArray[Any]
+
+
+class Sums(NamedTuple):
+    """What ratings say of a user; of disjoint ratings it adds up.
+
+    x and B d are whitened, and all but B d and the count is divided by the variance of the item's
+    noise. Views of one tensor or array ``[B, X]``, since a state of few tensors is made faster.
+    """
+
+    second_BEE: Any  # E[x x']
+    right_BE: Any  # E[x (y - offset)]
+    choice_BE: Any  # B d
+    square_B1: Any  # E[(y - offset)^2]
+    count_B1: Any
+
+    @classmethod
+    def of(cls, sums_BX: Any) -> Sums:
+        """Read the parts."""
+        E = math.isqrt(sums_BX.shape[1] - 1) - 1  # X = (E + 1)^2 + 1
+        return cls(
+            sums_BX[:, : E * E].reshape(-1, E, E),
+            sums_BX[:, E * E : E * E + E],
+            sums_BX[:, E * E + E : -2],
+            sums_BX[:, -2:-1],
+            sums_BX[:, -1:],
+        )
 
 
 class BayesHead(MetaLearner[BayesHeadParams]):
@@ -114,40 +141,32 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         gram_BEE, right_BE = evidence(items, support.targets_BS, weight_BS)
         square_BS = (support.targets_BS - items.offset).square() + _offset_variance(items)
         chosen_BJ = chosen(self._described, support)
-        return self._solved(
-            {
-                "precision_BEE": _identity(lower_EE) + lower_EE.mT @ gram_BEE @ lower_EE,
-                "right_BE": right_BE @ lower_EE,
-                "square_B1": (weight_BS * square_BS).sum(1, keepdim=True),
-                "choice_BE": _whiten(lower_EE, chosen_BJ @ self.backbone.choice_JD),
-                "attributes_BE": _whiten(lower_EE, support.users_BF @ self.backbone.prior_FD),
-                "count_B1": support.mask_BS.sum(1, keepdim=True).to(right_BE.dtype),
-            }
+        sums = Sums(
+            lower_EE.mT @ gram_BEE @ lower_EE,
+            right_BE @ lower_EE,
+            _whiten(lower_EE, chosen_BJ @ self.backbone.choice_JD),
+            (weight_BS * square_BS).sum(1, keepdim=True),
+            support.mask_BS.sum(1, keepdim=True).to(right_BE.dtype),
         )
+        attributes_BE = _whiten(lower_EE, support.users_BF @ self.backbone.prior_FD)
+        return self._solved(torch.cat([part.flatten(1) for part in sums], 1), attributes_BE)
 
     def adapt(self, support: Support) -> State:
         """See :meth:`Recommender.adapt`; equals :meth:`adapt_with` on the table of new users."""
         if support.items_BS.device.type != "cpu":
             return super().adapt(support)
         served = self._served
-        mask_BS = support.mask_BS.numpy().astype(served.rows_NX.dtype)
-        sums = self._sums(support.items_BS, support.targets_BS, mask_BS)
+        sums_BX = self._sums(support.items_BS, support.targets_BS, support.mask_BS)
+        sums = Sums.of(sums_BX)
         attributes_BE = support.users_BF.numpy() @ served.prior_FE
-        count_B1 = mask_BS.sum(1, keepdims=True)
-        precision_BEE = sums["second_BEE"] + served.eye_EE
-        moment_BE = (
-            sums["right_BE"] + attributes_BE + sums["choice_BE"] / (count_B1 + served.damping)
-        )
-        state = {
-            "precision_BEE": precision_BEE,
-            "right_BE": sums["right_BE"],
-            "square_B1": sums["square_B1"],
-            "choice_BE": sums["choice_BE"],
-            "attributes_BE": attributes_BE,
-            "count_B1": count_B1,
-            "mean_BE": np.linalg.solve(precision_BEE, moment_BE[..., None])[..., 0],
+        choice_BE = sums.choice_BE / (sums.count_B1 + served.damping)
+        moment_BE = sums.right_BE + attributes_BE + choice_BE
+        mean_BE1 = np.linalg.solve(sums.second_BEE + served.eye_EE, moment_BE[..., None])
+        return {
+            "sums_BX": torch.from_numpy(sums_BX),
+            "attributes_BE": torch.from_numpy(attributes_BE),
+            "mean_BE": torch.from_numpy(mean_BE1[..., 0]),
         }
-        return {name: torch.from_numpy(value) for name, value in state.items()}
 
     def score_with(
         self, theta: Theta, state: State, items_BQ: Tensor, crossfit_B: Tensor
@@ -155,8 +174,9 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         """Predictive mean and variance."""
         lower_EE, table_B1 = _lower(theta), crossfit_B.unsqueeze(1)
         items = self._items(items_BQ, table_B1)
+        precision_BEE = _identity(lower_EE) + Sums.of(state["sums_BX"]).second_BEE
         root_BEE = torch.linalg.solve_triangular(
-            torch.linalg.cholesky(state["precision_BEE"]), lower_EE.mT, upper=False
+            torch.linalg.cholesky(precision_BEE), lower_EE.mT, upper=False
         )
         covariance_BEE = root_BEE.mT @ root_BEE
         mean_BE = state["mean_BE"] @ lower_EE.mT
@@ -169,8 +189,10 @@ class BayesHead(MetaLearner[BayesHeadParams]):
     def score_catalogue(self, state: State) -> Prediction:
         """Posterior means; to rank a catalogue takes no variance."""
         served = self._served
-        mean_BN = torch.addmm(served.offset_N, state["mean_BE"], served.phi_EN)
-        return self.predict(Prediction(mean_BN))
+        mean_BE = state["mean_BE"]
+        mean_BN = mean_BE.cpu().numpy() @ served.phi_EN
+        mean_BN += served.offset_N
+        return self.predict(Prediction(torch.from_numpy(mean_BN).to(mean_BE.device)))
 
     def predict(self, scores: Prediction) -> Prediction:
         """Clips to probabilities where targets are likes."""
@@ -181,45 +203,36 @@ class BayesHead(MetaLearner[BayesHeadParams]):
 
     def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
         """Add one rating per user to the state: exactly what adapting to all of them gives."""
-        one_BS = np.ones((len(items_B), 1), self._served.rows_NX.dtype)
-        totals = self._sums(items_B.unsqueeze(1), targets_B.unsqueeze(1), one_BS)
-        sums = {name: torch.from_numpy(value) for name, value in totals.items()}
-        return self._solved(
-            {
-                "precision_BEE": state["precision_BEE"] + sums.pop("second_BEE"),
-                "attributes_BE": state["attributes_BE"],
-                "count_B1": state["count_B1"] + 1,
-            }
-            | {name: state[name] + value for name, value in sums.items()}
-        )
+        one_BS = torch.ones(len(items_B), 1, dtype=torch.bool)
+        added_BX = self._sums(items_B.unsqueeze(1), targets_B.unsqueeze(1), one_BS)
+        return self._solved(state["sums_BX"] + torch.from_numpy(added_BX), state["attributes_BE"])
 
-    def _sums(
-        self, items_BS: Tensor, targets_BS: Tensor, mask_BS: NDArray[Any]
-    ) -> dict[str, NDArray[Any]]:
-        """What ratings add to a state, in numpy: items' columns times 1, target and its square."""
-        E = len(self._served.eye_EE)
-        powers_B3S = np.empty((len(mask_BS), 3, mask_BS.shape[1]), mask_BS.dtype)
-        powers_B3S[:, 0] = mask_BS
-        y_BS = targets_BS.numpy()
-        np.multiply(y_BS, mask_BS, out=powers_B3S[:, 1])
-        np.multiply(y_BS, powers_B3S[:, 1], out=powers_B3S[:, 2])
-        sums_B3X = powers_B3S @ self._served.rows_NX.take(items_BS.numpy(), 0)
-        ones_BX, y_BX, square_BX = sums_B3X[:, 0], sums_B3X[:, 1], sums_B3X[:, 2]
-        x, cross, choice = (slice(E * E + n * E, E * E + n * E + E) for n in range(3))
-        return {
-            "second_BEE": ones_BX[:, : E * E].reshape(-1, E, E),
-            "right_BE": y_BX[:, x] - ones_BX[:, cross],
-            "choice_BE": ones_BX[:, choice],
-            "square_B1": ones_BX[:, -3:-2] - 2 * y_BX[:, -2:-1] + square_BX[:, -1:],
-        }
+    def _sums(self, items_BS: Tensor, targets_BS: Tensor, mask_BS: Tensor) -> NDArray[Any]:
+        """What ratings add to a user, in numpy: ``[B, X]``."""
+        served = self._served
+        E, n_users = len(served.eye_EE), len(items_BS)
+        powers_B3S = np.empty((n_users, 3, items_BS.shape[1]), served.rows_NY.dtype)
+        powers_B3S[:, 0] = mask_BS.numpy()
+        np.multiply(targets_BS.numpy(), powers_B3S[:, 0], out=powers_B3S[:, 1])
+        np.multiply(targets_BS.numpy(), powers_B3S[:, 1], out=powers_B3S[:, 2])
+        sums_B3Y: NDArray[Any] = powers_B3S @ served.rows_NY.take(items_BS.numpy(), 0)
+        ones_BX, y_BE1 = sums_B3Y[:, 0, : -E - 2], sums_B3Y[:, 1, -E - 2 : -1]
+        ones_BX[:, E * E : E * E + E] += y_BE1[:, :-1]
+        ones_BX[:, -2:-1] += y_BE1[:, -1:] + sums_B3Y[:, 2, -1:]
+        return ones_BX
 
-    def _solved(self, state: State) -> State:
-        """The same sums with the posterior mean."""
-        choice_BE = state["choice_BE"] / (state["count_B1"] + self.backbone.choice_damping)
-        moment_BE = state["right_BE"] + state["attributes_BE"] + choice_BE
-        factor_BEE = torch.linalg.cholesky(state["precision_BEE"])
+    def _solved(self, sums_BX: Tensor, attributes_BE: Tensor) -> State:
+        """The state that follows from the sums."""
+        sums = Sums.of(sums_BX)
+        choice_BE = sums.choice_BE / (sums.count_B1 + self.backbone.choice_damping)
+        moment_BE = sums.right_BE + attributes_BE + choice_BE
+        factor_BEE = torch.linalg.cholesky(_identity(sums.second_BEE) + sums.second_BEE)
         mean_BE1 = torch.cholesky_solve(moment_BE.unsqueeze(-1), factor_BEE)
-        return state | {"mean_BE": mean_BE1.squeeze(-1)}
+        return {
+            "sums_BX": sums_BX,
+            "attributes_BE": attributes_BE,
+            "mean_BE": mean_BE1.squeeze(-1),
+        }
 
     @cached_property
     def _described(self) -> Tensor:
@@ -237,20 +250,24 @@ class BayesHead(MetaLearner[BayesHeadParams]):
             chosen_NE = self._described[0] @ self.backbone.choice_JD
             phi_NE = items.x @ lower_EE
             square_N = items.offset.square() + _offset_variance(items)
+            ones_N1 = torch.ones_like(weight_N1)
             parts = [
                 (lower_EE.mT @ second_moment(items) @ lower_EE).flatten(1) * weight_N1,
-                phi_NE * weight_N1,
-                cross_moment(items) @ lower_EE * weight_N1,
+                -(cross_moment(items) @ lower_EE) * weight_N1,
                 _whiten(lower_EE, chosen_NE),
-                torch.stack([square_N, items.offset, torch.ones_like(square_N)], -1) * weight_N1,
+                square_N.unsqueeze(-1) * weight_N1,
+                ones_N1,
+                phi_NE * weight_N1,
+                -2 * items.offset.unsqueeze(-1) * weight_N1,
+                weight_N1,
             ]
             return Served(
-                rows_NX=torch.cat(parts, -1).cpu().numpy(),
+                rows_NY=torch.cat(parts, -1).cpu().numpy(),
                 prior_FE=_whiten(lower_EE, self.backbone.prior_FD).cpu().numpy(),
                 eye_EE=_identity(lower_EE).cpu().numpy(),
                 damping=float(self.backbone.choice_damping),
-                phi_EN=phi_NE.mT.contiguous(),
-                offset_N=items.offset,
+                phi_EN=phi_NE.mT.contiguous().cpu().numpy(),
+                offset_N=items.offset.cpu().numpy(),
             )
 
     def _items(self, items: Tensor, table: Tensor) -> Items:
@@ -270,14 +287,14 @@ class BayesHead(MetaLearner[BayesHeadParams]):
 
 def _exactness(theta: Theta, state: State) -> Tensor:
     """Mean of t_u: ``[B, 1]``; from the expected squared error of the support over its noise."""
-    mean_BE, precision_BEE = state["mean_BE"], state["precision_BEE"]
-    gram_BEE = precision_BEE - _identity(precision_BEE[0])
-    inverse_BEE = torch.cholesky_inverse(torch.linalg.cholesky(precision_BEE))
-    second_BEE = inverse_BEE + mean_BE.unsqueeze(-1) * mean_BE.unsqueeze(-2)
-    error_B1 = state["square_B1"] - 2 * (state["right_BE"] * mean_BE).sum(1, keepdim=True)
-    error_B1 = error_B1 + (gram_BEE * second_BEE).sum((1, 2)).unsqueeze(-1)
+    mean_BE, sums = state["mean_BE"], Sums.of(state["sums_BX"])
+    factor_BEE = torch.linalg.cholesky(_identity(sums.second_BEE) + sums.second_BEE)
+    second_BEE = torch.cholesky_inverse(factor_BEE) + mean_BE.unsqueeze(-1) * mean_BE.unsqueeze(-2)
+    error_B1: Tensor = sums.square_B1 - 2 * (sums.right_BE * mean_BE).sum(1, keepdim=True)
+    error_B1 = error_B1 + (sums.second_BEE * second_BEE).sum((1, 2)).unsqueeze(-1)
     shape = theta["log_shape"].exp()
-    return (shape + state["count_B1"] / 2) / (shape + error_B1 / 2)
+    exactness_B1: Tensor = (shape + sums.count_B1 / 2) / (shape + error_B1 / 2)
+    return exactness_B1
 
 
 def _offset_variance(items: Items) -> Tensor:
@@ -296,5 +313,6 @@ def _whiten(lower_EE: Tensor, weights_BE: Tensor) -> Tensor:
     return solved_EB.mT
 
 
-def _identity(like_EE: Tensor) -> Tensor:
-    return torch.eye(len(like_EE), dtype=like_EE.dtype, device=like_EE.device)
+def _identity(like: Tensor) -> Tensor:
+    """Of the size of the square matrices ``[..., E, E]``."""
+    return torch.eye(like.shape[-1], dtype=like.dtype, device=like.device)
