@@ -75,6 +75,10 @@ def _backbone(prepared: Prepared, fold: int) -> Backbone:
         prior_FD=torch.zeros(history.user_features_UF.shape[1], 4),
         group_U=torch.zeros(history.n_users, dtype=torch.int64),
         side_NG=history.item_features_NG,
+        exposed_CN=torch.rand(1, history.n_items, generator=generator),
+        exposure_CNE=0.1 * torch.randn(1, history.n_items, 4, generator=generator),
+        exposure_FE=torch.zeros(history.user_features_UF.shape[1], 4),
+        exposure_noise=torch.tensor(1.0),
         **unfitted(history, 4),
     )
 
