@@ -30,6 +30,7 @@ from coldstart.algorithms.bayes_head import BayesHead, BayesHeadParams
 from coldstart.data.episodes import Episodes, Support
 from coldstart.data.prepared import Prepared
 from coldstart.data.sources import Source, read_source
+from coldstart.data.spare import spare_episodes
 from coldstart.data.tables import prepare_source
 from coldstart.evaluation.leaderboard import compare, leaderboard
 from coldstart.evaluation.protocol import evaluate, evaluation_set
@@ -144,7 +145,7 @@ def backbone(
     )
     pretrain = params.pretrain.model_copy(update={"vbpmf_audience": section})
     history = prepared.history(fold)
-    validation = prepared.eval_episodes(fold, "validation")
+    validation = spare_episodes(prepared, fold)
     fitted = fit_backbone("vbpmf_audience", history, validation, pretrain, seed)
     if variant.choice:
         return fitted

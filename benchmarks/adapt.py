@@ -33,6 +33,7 @@ from coldstart.algorithms import check_params as check_algorithms
 from coldstart.baselines import BASELINES, check_params
 from coldstart.data.episodes import Support
 from coldstart.data.prepared import Prepared
+from coldstart.data.spare import spare_episodes
 from coldstart.models.backbones import fit_backbone
 from coldstart.models.heads import HEADS
 from coldstart.models.recommender import Recommender
@@ -84,7 +85,7 @@ def ours(
 ) -> dict[str, Server]:
     """The baselines, then the algorithms."""
     history = prepared.history(FOLD)
-    validation = prepared.eval_episodes(FOLD, "validation")
+    validation = spare_episodes(prepared, FOLD)
     chosen = params.pretrain.backbone
     baselines = {name: own for name, own in check_params(params).items() if name in wanted}
     kinds = {chosen} | {BASELINES[name].reads or chosen for name in baselines}

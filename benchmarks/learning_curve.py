@@ -31,6 +31,7 @@ from coldstart.baselines import BASELINES
 from coldstart.baselines import check_params as check_baselines
 from coldstart.data.prepared import Prepared
 from coldstart.data.sources import read_source
+from coldstart.data.spare import spare_episodes
 from coldstart.data.tables import prepare_source
 from coldstart.evaluation.leaderboard import compare, leaderboard
 from coldstart.evaluation.protocol import evaluate, evaluation_set
@@ -61,7 +62,7 @@ def fitted(
 ) -> dict[str, Recommender]:
     """Every method, on the historical users that ``prepared`` has."""
     history = prepared.history(fold)
-    validation = prepared.eval_episodes(fold, "validation")
+    validation = spare_episodes(prepared, fold)
     baselines, algorithms = check_baselines(params), check_algorithms(params)
     chosen = params.pretrain.backbone
     reads = {name: BASELINES[name].reads or chosen for name in names if name in BASELINES}

@@ -21,6 +21,7 @@ import torch
 
 from coldstart.baselines import BASELINES, check_params
 from coldstart.data.sources import Source, read_source
+from coldstart.data.spare import spare_episodes
 from coldstart.data.tables import prepare_source
 from coldstart.evaluation.protocol import evaluate, evaluation_set
 from coldstart.models.backbones import fit_backbone
@@ -50,7 +51,7 @@ def of_seed(source: Source, params: Params, seed: int) -> pd.DataFrame:
     sections = check_params(params)
     found = []
     for fold in FOLDS:
-        history, validation = prepared.history(fold), prepared.eval_episodes(fold, "validation")
+        history, validation = prepared.history(fold), spare_episodes(prepared, fold)
         cold = evaluation_set(prepared, params, fold, "cold")
         backbones = {
             kind: fit_backbone(kind, history, validation, params.pretrain, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from coldstart.baselines import BASELINES, Baseline, check_params
 from coldstart.baselines.vbpmf import VBPMF
+from coldstart.baselines.vbpmf_implicit import PRIOR_USERS, VBPMFImplicit
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.data.prepared import Prepared
 from coldstart.errors import ParamsError
@@ -146,6 +148,29 @@ def test_one_rating_at_a_time_equals_the_batch(
         batch = model.adapt(support.first(k + 1))
         for key, value in batch.items():
             torch.testing.assert_close(state[key], value, rtol=1e-3, atol=1e-3)
+
+
+def test_calibration_takes_the_share_of_the_mean_error_that_users_outweigh_the_prior(
+    fit_on: FIT, params: Params
+) -> None:
+    model, validation = _fit("vbpmf_implicit", fit_on, params), fit_on[2]
+    assert isinstance(model, VBPMFImplicit)
+    plain = replace(model, calibration_K3=torch.tensor([[0.0, 1.0, 1.0]]))
+    n_users = int(validation.mask_BQ.any(1).sum())
+
+    def error(of: VBPMFImplicit, k: int) -> tuple[float, float]:
+        mean_BQ, variance_BQ = of.score(of.adapt(validation.support.first(k)), validation.items_BQ)
+        assert variance_BQ is not None
+        error_BQ = validation.targets_BQ - mean_BQ
+        squared_BQ = error_BQ.square() / variance_BQ
+        over = validation.mean_over_users
+        return float(over(error_BQ)), float(over(squared_BQ))
+
+    for k in (0, 3):
+        left, ratio = error(model, k)
+        expected = error(plain, k)[0] * PRIOR_USERS / (n_users + PRIOR_USERS)
+        assert left == pytest.approx(expected, abs=1e-4)
+        assert ratio == pytest.approx(1, abs=1e-3)
 
 
 def test_deepfm_knows_attributes_and_no_ratings(fit_on: FIT, params: Params) -> None:

@@ -11,9 +11,7 @@ from torch import Tensor
 
 from coldstart.combinations.base import Ingredients
 from coldstart.combinations.blend import Blend, error_moments, over_neighbours, simplex_weights
-from coldstart.combinations.spare import spare_episodes
 from coldstart.data.episodes import Episodes, Support
-from coldstart.data.prepared import Prepared
 from coldstart.models.recommender import Prediction, Recommender, State
 
 
@@ -163,15 +161,3 @@ def test_the_variance_fits_the_errors(
         per_user = (squared * spare.mask_BQ).sum(1) / spare.mask_BQ.sum(1).clamp(min=1)
         ratios.append(per_user[spare.mask_BQ.any(1)].mean())
     assert abs(float(torch.stack(ratios).mean()) - 1) < 0.05
-
-
-def test_spare_ratings_are_all_that_no_evaluation_reads(prepared: Prepared) -> None:
-    spare = spare_episodes(prepared, 0)
-    judged = prepared.eval_episodes(0, "validation")
-    assert torch.equal(spare.users_B, judged.users_B)
-    for row, user in enumerate(spare.users_B.tolist()):
-        own = prepared.ratings[prepared.ratings["user"] == user].set_index("item")["target"]
-        items, targets = (t[row][spare.mask_BQ[row]].tolist() for t in spare[1:3])
-        left = dict(zip(items, targets, strict=True))
-        used = {*judged.items_BQ[row].tolist(), *judged.support.items_BS[row].tolist()}
-        assert left == {item: y for item, y in own.items() if item not in used}

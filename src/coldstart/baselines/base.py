@@ -41,7 +41,8 @@ class Baseline(Recommender):
         Args:
             history: Ratings of historical users.
             backbone: Fitted on the same history; of kind ``reads`` if that is not None.
-            validation: Episodes of users in neither ``history`` nor the cold users.
+            validation: Episodes of users in neither ``history`` nor the cold users; their queries
+                are ratings that no evaluation reads.
             params: An instance of ``cls.Params``.
             seed: Of everything random.
         """

@@ -2,7 +2,7 @@
 
 The user's half-step of the factorisation, with the items' posteriors (means and covariances) as
 they are: see :mod:`coldstart.models.backbones.vbpmf`. The noise is scaled by a factor that the
-likelihood of validation users' queries chooses.
+likelihood of validation users chooses.
 """
 
 from __future__ import annotations

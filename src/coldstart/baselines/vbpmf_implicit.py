@@ -2,8 +2,8 @@
 
 What newcomers choose to rate says something before their ratings do: the prior mean of their
 weights follows the descriptions of the items (:mod:`coldstart.models.user_prior`). Predictions are
-then calibrated per support size by an affine map that validation users' queries fit by least
-squares, and the variance by a factor. All in closed form: the bar for any gain of meta-learning.
+then calibrated per support size by an affine map that validation users fit by least squares, and
+the variance by a factor. All in closed form: the bar for any gain of meta-learning.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.description import chosen, descriptions
 from coldstart.models.recommender import Prediction, State
+
+PRIOR_USERS = 100
+"""Worth of the prior that predictions are calibrated as they are; on validation users of ml-100k,
+folds 0-4, 30 and none were worse."""
 
 
 @dataclass(frozen=True)
@@ -95,16 +99,21 @@ class VBPMFImplicit(VBPMF):
         return Prediction(intercept_B1 + slope_B1 * super().score_catalogue(state).mean)
 
     def _calibration(self, validation: Episodes, k: int) -> Tensor:
-        """Least squares of the targets on the predictions after ``k`` ratings (not calibrated)."""
+        """Least squares of what is left on the mean after ``k`` ratings, with a prior of none.
+
+        ``PRIOR_USERS`` users whose errors nothing explains keep a few validation users from being
+        followed too closely. The factor of the variance is the mean of squared error over it.
+        """
         mean_BQ, variance_BQ = self.score(
             self.adapt(validation.support.first(k)), validation.items_BQ
         )
         assert variance_BQ is not None
-        mask_BQ = validation.mask_BQ
-        mean_R, y_R = mean_BQ[mask_BQ].double(), validation.targets_BQ[mask_BQ].double()
-        slope = ((mean_R - mean_R.mean()) * (y_R - y_R.mean())).sum()
-        slope = slope / (mean_R - mean_R.mean()).square().sum().clamp(min=1e-9)
-        intercept = y_R.mean() - slope * mean_R.mean()
-        error_R = (y_R - intercept - slope * mean_R).square()
-        factor = (error_R / variance_BQ[mask_BQ].double()).mean()
-        return torch.stack([intercept, slope, factor]).float()
+        over = validation.mean_over_users
+        centre = over(mean_BQ)
+        rest_BQ, step_BQ = validation.targets_BQ - mean_BQ, mean_BQ - centre
+        n_users = int(validation.mask_BQ.any(1).sum())
+        trust = n_users / (n_users + PRIOR_USERS)
+        slope = trust * over(step_BQ * rest_BQ) / over(step_BQ.square()).clamp(min=1e-9)
+        offset = trust * over(rest_BQ)
+        factor = over((rest_BQ - offset - slope * step_BQ).square() / variance_BQ)
+        return torch.stack([offset - slope * centre, 1 + slope, factor]).float()

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from coldstart.combinations.spare import spare_episodes
 from coldstart.data.episodes import Episodes
 from coldstart.data.prepared import Prepared
+from coldstart.data.spare import spare_episodes
 from coldstart.models.backbone import Backbone
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params, Section

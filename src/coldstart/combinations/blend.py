@@ -27,7 +27,6 @@ from coldstart.baselines import BASELINES
 from coldstart.combinations.base import Combination, Ingredients
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.bundle import Bundle
-from coldstart.models.heads import masked_mean
 from coldstart.models.recommender import Prediction, Recommender, State
 from coldstart.params import Section
 
@@ -158,7 +157,7 @@ class Blend(Combination, Recommender):
             if variance_BQ is None:
                 return self.factor_K
             error_BQ = (mean_BQ - episodes.targets_BQ).square() / variance_BQ
-            ratios.append(mean_over_users(error_BQ, episodes))
+            ratios.append(episodes.mean_over_users(error_BQ))
         return over_neighbours(torch.stack(ratios)).float()
 
 
@@ -166,7 +165,7 @@ def error_moments(predictions_MBQ: Tensor, episodes: Episodes) -> Tensor:
     """``[M, M]``: mean over users of the mean over a user's query of products of two errors."""
     error_MBQ = (predictions_MBQ - episodes.targets_BQ).double()
     products_MMBQ = error_MBQ[:, None] * error_MBQ[None, :]
-    return mean_over_users(products_MMBQ, episodes)
+    return episodes.mean_over_users(products_MMBQ)
 
 
 def over_neighbours(values_K: Tensor) -> Tensor:
@@ -203,14 +202,6 @@ def _predictions(members: Mapping[str, Recommender], episodes: Episodes, k: int)
     return torch.stack(
         [member.score(member.adapt(support), episodes.items_BQ).mean for member in members.values()]
     )
-
-
-def mean_over_users(values_BQ: Tensor, episodes: Episodes) -> Tensor:
-    """Mean over users, who count the same, of the mean over their query; any leading dimensions."""
-    mean_B = masked_mean(values_BQ.double(), episodes.mask_BQ)
-    judged_B = episodes.mask_BQ.any(1)
-    mean: Tensor = mean_B[..., judged_B].mean(-1)
-    return mean
 
 
 def _weighted(means_MBQ: list[Tensor], state: State) -> Tensor:

@@ -32,7 +32,7 @@ from pydantic import Field
 from torch import Tensor
 
 from coldstart.combinations.base import Combination, Ingredients
-from coldstart.combinations.blend import mean_over_users, over_neighbours
+from coldstart.combinations.blend import over_neighbours
 from coldstart.combinations.lessons import Components, Lessons, lessons
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.bundle import Bundle
@@ -138,7 +138,7 @@ class Student(Combination, Recommender):
         errors = []
         for k in range(episodes.support.items_BS.shape[1] + 1):
             mean_BQ = self.score(self.adapt(episodes.support.first(k)), episodes.items_BQ).mean
-            errors.append(mean_over_users((mean_BQ - episodes.targets_BQ).square(), episodes))
+            errors.append(episodes.mean_over_users((mean_BQ - episodes.targets_BQ).square()))
         return over_neighbours(torch.stack(errors)).float()
 
     @cached_property

@@ -67,6 +67,16 @@ class Episodes(NamedTuple):
             return self
         return self._replace(mask_BQ=self.mask_BQ & (self.draws_BQ == 0), draws_BQ=None)
 
+    def mean_over_users(self, values_BQ: Tensor) -> Tensor:
+        """Mean in float64 over users, who count the same, of the mean over their query.
+
+        Users without a query do not count; any dimensions may lead.
+        """
+        total_B = values_BQ.double().masked_fill(~self.mask_BQ, 0.0).sum(-1)
+        count_B = self.mask_BQ.sum(-1)
+        mean: Tensor = (total_B / count_B)[..., count_B > 0].mean(-1)
+        return mean
+
     def rows(self, index: slice | Tensor) -> Episodes:
         """The same fields for a part of the tasks."""
         return self._each(self.support.rows(index), lambda field: field[index])

@@ -7,6 +7,7 @@ import torch
 from coldstart import layout
 from coldstart.baselines import BASELINES, check_params
 from coldstart.data.prepared import Prepared
+from coldstart.data.spare import spare_episodes
 from coldstart.errors import DataError
 from coldstart.models.backbones import fit_backbone
 from coldstart.params import load_params
@@ -26,7 +27,7 @@ def run() -> None:
     prepared = Prepared.load()
     for fold in progress(prepared.folds, "pretrain folds"):
         history = prepared.history(fold)
-        validation = prepared.eval_episodes(fold, "validation")
+        validation = spare_episodes(prepared, fold)
         if not len(history.targets_R) or not validation.n_users:
             raise DataError(
                 f"fold {fold}: {len(history.targets_R)} historical ratings and "

@@ -12,6 +12,7 @@ from coldstart.algorithms.base import MetaLearner
 from coldstart.data.episodes import Episodes, EpisodeSampler, History
 from coldstart.data.negatives import Negatives
 from coldstart.data.prepared import Prepared
+from coldstart.data.spare import spare_episodes
 from coldstart.params import Params
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.interrupt import Interrupt
@@ -69,7 +70,7 @@ def train_fold(
     generator = torch.Generator().manual_seed(seed)
     history = prepared.history(fold)
     sampler = training_episodes(params, history, learner.backbone.group_U, generator)
-    episodes = prepared.eval_episodes(fold, "validation")
+    episodes = spare_episodes(prepared, fold)
     if params.meta_train.negatives.number:
         once = torch.Generator().manual_seed(seed)
         episodes = Negatives(history, params.meta_train.negatives, once).append(episodes)

@@ -19,8 +19,9 @@ from coldstart.algorithms import ALGORITHMS
 from coldstart.algorithms.base import MetaLearner
 from coldstart.baselines import BASELINES
 from coldstart.baselines import check_params as check_baselines
-from coldstart.data.episodes import History
+from coldstart.data.episodes import Episodes, History
 from coldstart.data.prepared import Prepared
+from coldstart.data.spare import spare_episodes
 from coldstart.errors import ArtefactError
 from coldstart.evaluation.protocol import EvaluationSet, evaluate, evaluation_set
 from coldstart.models.backbone import Backbone
@@ -46,7 +47,8 @@ class Fold(NamedTuple):
 
     number: int
     history: History
-    users: EvaluationSet  # role validation
+    users: EvaluationSet  # role validation: what decides
+    spare: Episodes  # the same users, by other ratings: what is fitted on
     backbone: Backbone | None  # None where the backbone is what is tuned
 
 
@@ -113,13 +115,14 @@ class Objective:
                 raise ArtefactError(f"{folder}: not found; run `dvc repro -s pretrain`")
             backbone = Backbone.from_bundle(Bundle.load(folder))
         users = evaluation_set(self._prepared, self._params, number, "validation")
+        spare = spare_episodes(self._prepared, number)
         history = self._prepared.history(number)
         if self._target.group == "baselines" and backbone is not None:
             kind = BASELINES[self._target.name].reads or backbone.kind
             if kind != backbone.kind:
                 pretrain, seed = self._params.pretrain, self._params.seed
-                backbone = fit_backbone(kind, history, users.episodes, pretrain, seed)
-        return Fold(number, history, users, backbone)
+                backbone = fit_backbone(kind, history, spare, pretrain, seed)
+        return Fold(number, history, users, spare, backbone)
 
     def _error(self, model: Recommender, fold: Fold) -> float:
         shots = self._params.prepare.shots
@@ -135,14 +138,13 @@ class Objective:
     def _fit_backbone(self, fold: Fold, section: Section, watch: Any) -> Recommender:
         params, seed = self._params.pretrain, self._params.seed
         changed = params.model_copy(update={self._target.name: section})
-        episodes = fold.users.episodes
-        backbone = fit_backbone(self._target.name, fold.history, episodes, changed, seed)
-        return BASELINES[JUDGE].fit(fold.history, backbone, episodes, self._judge, seed)
+        backbone = fit_backbone(self._target.name, fold.history, fold.spare, changed, seed)
+        return BASELINES[JUDGE].fit(fold.history, backbone, fold.spare, self._judge, seed)
 
     def _fit_baseline(self, fold: Fold, section: Section, watch: Any) -> Recommender:
         assert fold.backbone is not None
         return BASELINES[self._target.name].fit(
-            fold.history, fold.backbone, fold.users.episodes, section, self._params.seed
+            fold.history, fold.backbone, fold.spare, section, self._params.seed
         )
 
     def _train(

@@ -1,0 +1,53 @@
+"""Ratings of validation users that no evaluation reads: what is fitted on validation users.
+
+An evaluated user gives ``query_size`` ratings to be judged by and a pool to adapt to; an active one
+has many more. Calibrations, weights and early stopping read those: they see several times the data,
+and the validation score of a method, by which methods are chosen, stays one on unseen ratings.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from coldstart.data.episodes import Episodes
+from coldstart.data.prepared import Prepared
+
+MOST = 100
+"""Ratings of one user: more say little about new users, and all are padded to the longest."""
+
+
+def spare_episodes(prepared: Prepared, fold: int) -> Episodes:
+    """Validation users with their support pool, and ratings left over as the query: ``[B, Q]``.
+
+    ``Q`` is at most ``MOST``, of more a random choice is made, the same for every seed. Users with
+    nothing left are not among them. After the cut of a temporal split nothing is read. Where nobody
+    has anything left, the evaluated query has to do.
+    """
+    episodes = prepared.eval_episodes(fold, "validation")
+    ratings = prepared.ratings[prepared.ratings["user"].isin(episodes.users_B.tolist())]
+    if prepared.summary["cut"] is not None:
+        ratings = ratings[ratings["timestamp"] <= prepared.summary["cut"]]
+    used = prepared.episodes[prepared.episodes["fold"] == fold]
+    rows = ratings.merge(used[["user", "item"]], on=["user", "item"], how="left", indicator=True)
+    rows = rows[rows["_merge"] == "left_only"].sort_values(["user", "item"])
+    if rows.empty:
+        return episodes
+    rows = rows.iloc[np.random.default_rng(0).permutation(len(rows))]
+    rows = rows[rows.groupby("user").cumcount() < MOST].sort_values(["user", "item"])
+    users, row_R = np.unique(rows["user"].to_numpy(dtype="int64"), return_inverse=True)
+    column_R = rows.groupby("user").cumcount().to_numpy(dtype="int64")
+    shape = (len(users), int(column_R.max()) + 1)
+    items_BQ, mask_BQ = np.zeros(shape, "int64"), np.zeros(shape, "bool")
+    targets_BQ = np.zeros(shape, "float32")
+    items_BQ[row_R, column_R] = rows["item"].to_numpy(dtype="int64")
+    targets_BQ[row_R, column_R] = rows["target"].to_numpy(dtype="float32")
+    mask_BQ[row_R, column_R] = True
+    kept_B = torch.isin(episodes.users_B, torch.from_numpy(users))
+    return Episodes(
+        episodes.support.rows(kept_B),
+        torch.from_numpy(items_BQ),
+        torch.from_numpy(targets_BQ),
+        torch.from_numpy(mask_BQ),
+        episodes.users_B[kept_B],
+    )
