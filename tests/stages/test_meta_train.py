@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,20 @@ from coldstart.stages.meta_train import run
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 RUN = "import sys; from coldstart.stages.meta_train import run; run(sys.argv[1])"
+STOPPING = """
+import os, signal
+from coldstart.training.checkpoint import Checkpoints
+
+save = Checkpoints.save
+
+def save_and_stop(self, number, *content):
+    again = (self.folder / f"{{number:09d}}").exists()  # as an end that was asked for may find it
+    save(self, number, *content)
+    if (self.folder.name, number) == ("{run}", {step}) and not again:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+Checkpoints.save = save_and_stop
+"""
 Workspace = Callable[..., Path]
 
 
@@ -110,18 +123,12 @@ def _digests(folder: Path) -> dict[str, str]:
     }
 
 
-def _wait_for_checkpoint(process: subprocess.Popen[str], folder: Path, run: str, step: int) -> None:
-    """Poll until a generation of ``step`` or later of that run is on the disk."""
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline:
-        names = [
-            p.name for p in folder.glob(f".coldstart/checkpoints/*/{run}/*") if p.name[0] != "."
-        ]
-        if any(int(name) >= step for name in names):
-            return
-        assert process.poll() is None, "the stage ended before it could be killed"
-        time.sleep(0.005)  # waits for another process, not for the clock
-    raise AssertionError("no checkpoint appeared")
+def _start_until_checkpoint(folder: Path, run: str, step: int) -> subprocess.Popen[str]:
+    """A stage that stands still, as SIGSTOP makes it, after it has saved ``step`` of ``run``."""
+    process = _start(folder, code=STOPPING.format(run=run, step=step) + RUN)
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status), "the stage ended before it could be stopped"
+    return process
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
@@ -132,9 +139,9 @@ def test_a_killed_stage_resumes_to_the_same_bytes(
     whole, killed = workspace("whole", **changes), workspace("killed", **changes)
     _finish(_start(whole))
 
-    process = _start(killed)
-    _wait_for_checkpoint(process, killed, "fold-0-seed-1", 20)
+    process = _start_until_checkpoint(killed, "fold-0-seed-1", 20)
     process.send_signal(ending)
+    process.send_signal(signal.SIGCONT)
     process.communicate(timeout=300)
     assert process.returncode == (-9 if ending == signal.SIGKILL else 143)
     assert not (killed / "artifacts/models/maml/fold-0/seed-1").exists()
@@ -202,8 +209,7 @@ def test_a_checkpoint_of_other_inputs_is_not_resumed(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = workspace("first")
-    process = _start(first)
-    _wait_for_checkpoint(process, first, "fold-0-seed-0", 20)
+    process = _start_until_checkpoint(first, "fold-0-seed-0", 20)
     process.kill()
     process.communicate(timeout=300)
     (first / "params.yaml").write_text(_params(algorithms__maml__inner_rate=0.01))

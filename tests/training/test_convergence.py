@@ -93,7 +93,7 @@ class Users:
 def validation(backbone: Backbone) -> Validation:
     drawn = Users(backbone, 2000, torch.Generator().manual_seed(5)).sample()
     full = drawn.support._replace(mask_BS=torch.ones_like(drawn.support.mask_BS))
-    return Validation(drawn._replace(support=full), SHOTS)
+    return Validation(drawn._replace(support=full), SHOTS, 64)
 
 
 def learner(backbone: Backbone, name: str, **changed: Any) -> MetaLearner[Any]:

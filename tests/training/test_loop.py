@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ class Bench:
                 generator=generator,
             ),
             generator,
-            Validation(self.prepared.eval_episodes(0, "validation"), self.prepared.shots),
+            Validation(self.prepared.eval_episodes(0, "validation"), self.prepared.shots, 64),
             loop,
             what="maml fold 0 seed 0",
             checkpoints=Checkpoints(self.folder / folder),
@@ -147,8 +148,12 @@ def test_the_curve_holds_every_evaluation_and_the_best_theta_is_kept(bench: Benc
         trained = bench.run(bench.learner(name), loop, folder=name)
         curve = [row.validation for row in trained.history]
         assert [row.step for row in trained.history] == [*range(0, 10 * len(curve), 10)]
-        validation = Validation(bench.prepared.eval_episodes(0, "validation"), bench.prepared.shots)
+        validation = Validation(
+            bench.prepared.eval_episodes(0, "validation"), bench.prepared.shots, 64
+        )
         assert validation.loss(trained.learner) == min(curve)
+        in_threes = replace(validation, batch_size=3)
+        assert in_threes.loss(trained.learner) == pytest.approx(min(curve), rel=1e-5)
 
 
 def test_the_untrained_start_wins_if_training_only_hurts(bench: Bench) -> None:
@@ -242,7 +247,7 @@ def test_sigterm_checkpoints_and_leaves(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_a_watcher_sees_every_evaluation_at_the_best_theta_so_far(bench: Bench) -> None:
-    validation = Validation(bench.prepared.eval_episodes(0, "validation"), bench.prepared.shots)
+    validation = Validation(bench.prepared.eval_episodes(0, "validation"), bench.prepared.shots, 64)
     seen: list[tuple[int, float]] = []
 
     def watch(step: int, learner: MetaLearner[Any]) -> None:

@@ -13,7 +13,7 @@ import torch
 from coldstart.data.episodes import Episodes
 from coldstart.data.prepared import Prepared
 
-MOST = 100
+MOST = 50
 """Ratings of one user: more say little about new users, and all are padded to the longest."""
 
 

@@ -78,7 +78,9 @@ def train_fold(
         learner,
         sampler,
         generator,
-        Validation(episodes.to(params.device), params.prepare.shots),
+        Validation(
+            episodes.to(params.device), params.prepare.shots, params.meta_train.loop.batch_size
+        ),
         params.meta_train.loop,
         what=f"{learner.kind} fold {fold} seed {seed}",
         checkpoints=checkpoints,

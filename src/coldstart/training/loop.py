@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -49,14 +50,26 @@ class Validation:
 
     episodes: Episodes
     shots: Sequence[int]
+    batch_size: int
+    """Most users at once, as in training: it bounds the memory, and where a user's negatives are
+    the others' items, there are as many of them."""
 
     def loss(self, learner: MetaLearner[Any]) -> float:
         """Mean of the query loss over support sizes and users."""
         losses = []
         for k in self.shots:
             task = self.episodes._replace(support=self.episodes.support.first(k))
-            losses.append(learner.query_loss(learner.theta, task, training=False).mean())
-        return float(torch.stack(losses).mean())
+            losses += [
+                learner.query_loss(learner.theta, task.rows(part_B), training=False)
+                for part_B in self._parts
+            ]
+        return float(torch.cat(losses).mean())
+
+    @cached_property
+    def _parts(self) -> tuple[Tensor, ...]:
+        """Rows of the users, in parts of about the same size."""
+        rows_B = torch.arange(self.episodes.n_users, device=self.episodes.users_B.device)
+        return rows_B.tensor_split(math.ceil(len(rows_B) / self.batch_size))
 
 
 class Row(NamedTuple):
