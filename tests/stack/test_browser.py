@@ -61,6 +61,7 @@ def test_from_the_form_to_the_report(stack: Any, page: Any) -> None:
     page.locator("input[name=username]").fill("admin")
     page.locator("input[name=password]").fill(stack.password)
     page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(lambda url: "/auth/login" not in url)
     page.goto(f"{stack.url}/dags/{DAG}")
 
     page.get_by_role("button", name="Trigger").first.click()

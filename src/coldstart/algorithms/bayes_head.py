@@ -40,7 +40,7 @@ from coldstart.models.description import chosen, descriptions
 from coldstart.models.foldin import Items, cross_moment, evidence, own_variance, second_moment
 from coldstart.models.heads import ClickHead, Head, masked_mean
 from coldstart.models.recommender import Prediction, State
-from coldstart.params import Section
+from coldstart.params import Section, search
 
 SHAPE = 5.0
 """Of the Gamma prior of t_u before meta-training: worth ten ratings."""
@@ -49,7 +49,12 @@ SHAPE = 5.0
 class BayesHeadParams(Section):
     """Step size of the meta-training."""
 
-    outer_rate: float = Field(gt=0, le=1, description="Step size of Adam.")
+    outer_rate: float = Field(
+        gt=0,
+        le=1,
+        json_schema_extra=search(1e-4, 1e-2, log=True),
+        description="Step size of Adam.",
+    )
 
 
 class Served(NamedTuple):

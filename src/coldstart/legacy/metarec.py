@@ -104,7 +104,9 @@ def split(prepared: Prepared, seed: int) -> LegacySplit:
     position = table.groupby("user").cumcount()
     query = position < QUERY
     episodes = table.assign(
-        part=np.where(query, "query", "support"), position=position.where(query, position - QUERY)
+        fold=FOLD,
+        part=np.where(query, "query", "support"),
+        position=position.where(query, position - QUERY),
     )
     parts = {field.name: getattr(prepared, field.name) for field in fields(Prepared)}
     roles = pd.DataFrame({"fold": FOLD, "user": np.arange(n_users), "role": role_U})
