@@ -23,6 +23,7 @@ from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.heads import HEADS
 from coldstart.params import LoopParams, Params, load_params
+from coldstart.training.allocator import keep_freed_memory
 
 N_ITEMS, N_USERS, SIDE = 1683, 943, 19
 FACTORS, EXPOSURE, ATTRIBUTES, TABLES = 13, 16, 24, 21
@@ -104,6 +105,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     print(json.dumps(measure(options.name, load_params())))
 
 

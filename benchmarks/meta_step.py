@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from coldstart.algorithms import ALGORITHMS
 from coldstart.algorithms.inner_loop import SGD, descend
 from coldstart.algorithms.network import hidden
+from coldstart.training.allocator import keep_freed_memory
 from matmul_share import matmul_share, medians
 
 BATCHES, PEER_BATCH = (16, 32, 64, 128, 256, 512), 64
@@ -197,6 +198,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="torch threads of all")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     difference = check()
     batch = best_batch(options.rounds)
     speed = measure(batch, options.rounds)

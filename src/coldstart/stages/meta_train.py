@@ -18,6 +18,7 @@ from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
 from coldstart.models.heads import HEADS
 from coldstart.params import Params, Section, load_params
+from coldstart.training.allocator import keep_freed_memory
 from coldstart.training.checkpoint import Checkpoints, digest
 from coldstart.training.fold import train_fold
 from coldstart.training.interrupt import on_sigterm
@@ -41,6 +42,7 @@ def run(algorithm: str) -> None:
     if params.device == "cuda" and not torch.cuda.is_available():
         raise ParamsError("device: 'cuda' is not allowed: no CUDA device here; set it to 'cpu'")
     torch.set_num_threads(params.threads)
+    keep_freed_memory()
     prepared = Prepared.load()
     root = layout.home() / "checkpoints" / _key(params, algorithm)
     with on_sigterm() as interrupt:

@@ -16,6 +16,7 @@ from coldstart import layout
 from coldstart.data.prepared import Prepared
 from coldstart.errors import ColdstartError, ParamsError
 from coldstart.params import Params, Tuned, load_params
+from coldstart.training.allocator import keep_freed_memory
 from coldstart.training.checkpoint import digest
 from coldstart.tuning.objective import JUDGE, Objective, Report
 from coldstart.tuning.record import digest_of, store
@@ -52,6 +53,7 @@ def tune(names: Sequence[str], trials: int | None = None, folds: Sequence[int] =
     for target in targets:
         _ = target.start  # refused before any work
     torch.set_num_threads(params.threads)
+    keep_freed_memory()
     prepared = Prepared.load()
     chosen = tuple(folds) or params.prepare.folds
     for target in targets:
