@@ -46,6 +46,7 @@ from coldstart.training.interrupt import Interrupt
 METRICS = ("rmse", "nll")
 NOISE = {"log_shape", "noise_2"}
 COVARIANCE = {"lower_EE", "log_diagonal_E"}
+PRIOR_MEAN = {"user_FH", "user_H", "user_HE"}
 SAME_FOR_ALL = 20.0
 """Log of a shape that no support moves: every user has the same noise."""
 
@@ -80,9 +81,10 @@ def ladder() -> Iterator[tuple[str, Variant]]:
         "+ who rates an item": {"audience": True},
         "+ implicit prior": {"choice": True},
         "+ cross-fitted features": {"crossfit": True},
-        "+ learned covariance": {"trained": frozenset(COVARIANCE)},
+        "+ learned prior mean": {"trained": frozenset(PRIOR_MEAN)},
+        "+ learned covariance": {"trained": frozenset(PRIOR_MEAN | COVARIANCE)},
         "+ heteroscedastic noise": {
-            "trained": frozenset(COVARIANCE | NOISE),
+            "trained": frozenset(PRIOR_MEAN | COVARIANCE | NOISE),
             "noise_of_a_newcomer": True,
         },
         "+ three seeds, averaged": {"seeds": 3},

@@ -1,39 +1,35 @@
 """A Bayesian linear head per user, solved in closed form, under a meta-learned prior.
 
 y = offset_i + x_i . w + e,  w ~ N(m_u, L L'),  e ~ N(0, s_i^2 / t_u). Item features x and their own
-uncertainty are the backbone's. The prior mean ``m_u = A x_u + sum_i B d_i / (K + c)`` follows from
-the user's attributes and from *which* items were rated: what newcomers choose to rate says
-something before their ratings do. L and the noise follow the gradient of the query's likelihood
+uncertainty are the backbone's. The prior mean m_u follows from the user's attributes and from
+*which* items were rated: what newcomers choose to rate says something before their ratings do
+(``bayes_prior.py``). Its network, L and the noise follow the gradient of the query's likelihood
 through the solve (ALPaCA, Harrison et al. 2018, with an informed prior mean and uncertain features
 that stay as they are), from the estimates that come with the backbone: untrained, this is its
-fold-in. A and B are the backbone's too: trained along, they only overfit.
+fold-in.
 How exact a user's ratings are, t_u, follows from how well the support is fitted, under a Gamma
 prior with mean 1. It scales the noise of what is predicted, not the weights: those read t_u = 1,
 which is as accurate and keeps their solve linear.
 With the click-through head the same Gaussian model is fitted to targets 0 and 1 and its mean is
 clipped to probabilities.
 
-Work is done with whitened weights L^-1 w, for which the prior covariance is the identity. A user is
-a sum of vectors that are fixed per item, and a small solve. To serve, both are done in numpy on the
-tensors' own memory: for one user, dispatch is most of the cost of a torch call.
-
 Legend: B users, S support, Q query, N items, E features, F user features, J description of an item,
-X = E * E + 2 * E + 2 what ratings add to a user.
+X numbers that ratings add to a user (``bayes_sums.py``).
 """
 
 from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
 from coldstart.algorithms.base import MetaLearner, Theta
+from coldstart.algorithms.bayes_prior import initial_prior, lower, mean_of_attributes, whiten
+from coldstart.algorithms.bayes_serving import Served
+from coldstart.algorithms.bayes_sums import Sums, exactness, precision, solved
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.description import chosen, descriptions
@@ -47,56 +43,20 @@ SHAPE = 5.0
 
 
 class BayesHeadParams(Section):
-    """Step size of the meta-training."""
+    """Width of the prior mean's network, and the step size of the meta-training."""
 
+    hidden: int = Field(
+        ge=1,
+        le=1024,
+        json_schema_extra=search(8, 64, log=True),
+        description="Hidden units of the prior mean.",
+    )
     outer_rate: float = Field(
         gt=0,
         le=1,
         json_schema_extra=search(1e-4, 1e-2, log=True),
-        description="Step size of Adam.",
+        description="Step size of Adam; the covariance takes a tenth of it.",
     )
-
-
-class Served(NamedTuple):
-    """What serving reads, fixed once meta-training is over.
-
-    Of an item, ``rows_NY`` has what a rating y of it adds to a user: the X numbers of
-    :class:`Sums`, E that are taken y times and added to ``right``, and two that are taken y and
-    y^2 times and added to ``square``.
-    """
-
-    rows_NY: NDArray[Any]
-    prior_FE: NDArray[Any]
-    eye_EE: NDArray[Any]
-    damping: float
-    phi_EN: NDArray[Any]
-    offset_N: NDArray[Any]
-
-
-class Sums(NamedTuple):
-    """What ratings say of a user; of disjoint ratings it adds up.
-
-    x and B d are whitened, and all but B d and the count is divided by the variance of the item's
-    noise. Views of one tensor or array ``[B, X]``, since a state of few tensors is made faster.
-    """
-
-    second_BEE: Any  # E[x x']
-    right_BE: Any  # E[x (y - offset)]
-    choice_BE: Any  # B d
-    square_B1: Any  # E[(y - offset)^2]
-    count_B1: Any
-
-    @classmethod
-    def of(cls, sums_BX: Any) -> Sums:
-        """Read the parts."""
-        E = math.isqrt(sums_BX.shape[1] - 1) - 1  # X = (E + 1)^2 + 1
-        return cls(
-            sums_BX[:, : E * E].reshape(-1, E, E),
-            sums_BX[:, E * E : E * E + E],
-            sums_BX[:, E * E + E : -2],
-            sums_BX[:, -2:-1],
-            sums_BX[:, -1:],
-        )
 
 
 class BayesHead(MetaLearner[BayesHeadParams]):
@@ -108,12 +68,9 @@ class BayesHead(MetaLearner[BayesHeadParams]):
 
     @classmethod
     def initial(cls, backbone: Backbone, params: BayesHeadParams, head: Head, seed: int) -> Theta:
-        """The prior that comes with the backbone; nothing is random."""
-        del params, head, seed
-        lower_EE = torch.linalg.cholesky(backbone.prior_DD)
-        return {
-            "lower_EE": lower_EE.tril(-1),
-            "log_diagonal_E": lower_EE.diagonal().log(),
+        """Prior and noise that come with the backbone; a hidden layer is random."""
+        del head
+        return initial_prior(backbone, params.hidden, seed) | {
             "noise_2": torch.stack([backbone.noise.log(), torch.zeros_like(backbone.noise)]),
             "log_shape": torch.full_like(backbone.noise, math.log(SHAPE)),
         }
@@ -139,7 +96,7 @@ class BayesHead(MetaLearner[BayesHeadParams]):
     def adapt_with(self, theta: Theta, support: Support, *, training: bool) -> State:
         """Posterior of the whitened weights, and the sums that it comes from."""
         del training  # the solve is the same
-        lower_EE = _lower(theta)
+        lower_EE = lower(theta)
         table_B1 = support.crossfit_B.unsqueeze(1)
         items = self._items(support.items_BS, table_B1)
         weight_BS = support.mask_BS / self._noise(theta, support.items_BS, table_B1)
@@ -149,55 +106,49 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         sums = Sums(
             lower_EE.mT @ gram_BEE @ lower_EE,
             right_BE @ lower_EE,
-            _whiten(lower_EE, chosen_BJ @ self.backbone.choice_JD),
+            whiten(lower_EE, chosen_BJ @ self.backbone.choice_JD),
             (weight_BS * square_BS).sum(1, keepdim=True),
             support.mask_BS.sum(1, keepdim=True).to(right_BE.dtype),
         )
-        attributes_BE = _whiten(lower_EE, support.users_BF @ self.backbone.prior_FD)
-        return self._solved(torch.cat([part.flatten(1) for part in sums], 1), attributes_BE)
+        mean_BE = mean_of_attributes(theta, self.backbone, support.users_BF)
+        sums_BX = torch.cat([part.flatten(1) for part in sums], 1)
+        return solved(sums_BX, whiten(lower_EE, mean_BE), self.backbone.choice_damping)
 
     def adapt(self, support: Support) -> State:
         """See :meth:`Recommender.adapt`; equals :meth:`adapt_with` on the table of new users."""
         if support.items_BS.device.type != "cpu":
             return super().adapt(support)
         served = self._served
-        sums_BX = self._sums(support.items_BS, support.targets_BS, support.mask_BS)
-        sums = Sums.of(sums_BX)
-        attributes_BE = support.users_BF.numpy() @ served.prior_FE
-        choice_BE = sums.choice_BE / (sums.count_B1 + served.damping)
-        moment_BE = sums.right_BE + attributes_BE + choice_BE
-        mean_BE1 = np.linalg.solve(sums.second_BEE + served.eye_EE, moment_BE[..., None])
+        sums_BX = served.sums(support)
+        attributes_BE = served.attributes(support.users_BF.numpy())
         return {
             "sums_BX": torch.from_numpy(sums_BX),
             "attributes_BE": torch.from_numpy(attributes_BE),
-            "mean_BE": torch.from_numpy(mean_BE1[..., 0]),
+            "mean_BE": torch.from_numpy(served.mean(sums_BX, attributes_BE)),
         }
 
     def score_with(
         self, theta: Theta, state: State, items_BQ: Tensor, crossfit_B: Tensor
     ) -> Prediction:
         """Predictive mean and variance."""
-        lower_EE, table_B1 = _lower(theta), crossfit_B.unsqueeze(1)
+        lower_EE, table_B1 = lower(theta), crossfit_B.unsqueeze(1)
         items = self._items(items_BQ, table_B1)
-        precision_BEE = _identity(lower_EE) + Sums.of(state["sums_BX"]).second_BEE
-        root_BEE = torch.linalg.solve_triangular(
-            torch.linalg.cholesky(precision_BEE), lower_EE.mT, upper=False
-        )
+        factor_BEE = torch.linalg.cholesky(precision(Sums.of(state["sums_BX"])))
+        root_BEE = torch.linalg.solve_triangular(factor_BEE, lower_EE.mT, upper=False)
         covariance_BEE = root_BEE.mT @ root_BEE
         mean_BE = state["mean_BE"] @ lower_EE.mT
         mean_BQ = items.offset + (items.x @ mean_BE.unsqueeze(-1)).squeeze(-1)
         spread_BQ = (items.x @ root_BEE.mT).square().sum(-1)
         own_BQ = own_variance(items, mean_BE, covariance_BEE)
-        noise_BQ = self._noise(theta, items_BQ, table_B1) / _exactness(theta, state)
+        exactness_B1 = exactness(state, theta["log_shape"].exp())
+        noise_BQ = self._noise(theta, items_BQ, table_B1) / exactness_B1
         return Prediction(mean_BQ, spread_BQ + own_BQ + noise_BQ)
 
     def score_catalogue(self, state: State) -> Prediction:
         """Posterior means; to rank a catalogue takes no variance."""
-        served = self._served
         mean_BE = state["mean_BE"]
-        mean_BN = mean_BE.cpu().numpy() @ served.phi_EN
-        mean_BN += served.offset_N
-        return self.predict(Prediction(torch.from_numpy(mean_BN).to(mean_BE.device)))
+        mean_BN = torch.from_numpy(self._served.catalogue(mean_BE.cpu().numpy()))
+        return self.predict(Prediction(mean_BN.to(mean_BE.device)))
 
     def predict(self, scores: Prediction) -> Prediction:
         """Clips to probabilities where targets are likes."""
@@ -208,36 +159,15 @@ class BayesHead(MetaLearner[BayesHeadParams]):
 
     def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
         """Add one rating per user to the state: exactly what adapting to all of them gives."""
-        one_BS = torch.ones(len(items_B), 1, dtype=torch.bool)
-        added_BX = self._sums(items_B.unsqueeze(1), targets_B.unsqueeze(1), one_BS)
-        return self._solved(state["sums_BX"] + torch.from_numpy(added_BX), state["attributes_BE"])
-
-    def _sums(self, items_BS: Tensor, targets_BS: Tensor, mask_BS: Tensor) -> NDArray[Any]:
-        """What ratings add to a user, in numpy: ``[B, X]``."""
-        served = self._served
-        E, n_users = len(served.eye_EE), len(items_BS)
-        powers_B3S = np.empty((n_users, 3, items_BS.shape[1]), served.rows_NY.dtype)
-        powers_B3S[:, 0] = mask_BS.numpy()
-        np.multiply(targets_BS.numpy(), powers_B3S[:, 0], out=powers_B3S[:, 1])
-        np.multiply(targets_BS.numpy(), powers_B3S[:, 1], out=powers_B3S[:, 2])
-        sums_B3Y: NDArray[Any] = powers_B3S @ served.rows_NY.take(items_BS.numpy(), 0)
-        ones_BX, y_BE1 = sums_B3Y[:, 0, : -E - 2], sums_B3Y[:, 1, -E - 2 : -1]
-        ones_BX[:, E * E : E * E + E] += y_BE1[:, :-1]
-        ones_BX[:, -2:-1] += y_BE1[:, -1:] + sums_B3Y[:, 2, -1:]
-        return ones_BX
-
-    def _solved(self, sums_BX: Tensor, attributes_BE: Tensor) -> State:
-        """The state that follows from the sums."""
-        sums = Sums.of(sums_BX)
-        choice_BE = sums.choice_BE / (sums.count_B1 + self.backbone.choice_damping)
-        moment_BE = sums.right_BE + attributes_BE + choice_BE
-        factor_BEE = torch.linalg.cholesky(_identity(sums.second_BEE) + sums.second_BEE)
-        mean_BE1 = torch.cholesky_solve(moment_BE.unsqueeze(-1), factor_BEE)
-        return {
-            "sums_BX": sums_BX,
-            "attributes_BE": attributes_BE,
-            "mean_BE": mean_BE1.squeeze(-1),
-        }
+        one = Support(
+            items_BS=items_B.unsqueeze(1),
+            targets_BS=targets_B.unsqueeze(1),
+            mask_BS=torch.ones(len(items_B), 1, dtype=torch.bool),
+            users_BF=torch.empty(len(items_B), 0),
+            crossfit_B=torch.zeros_like(items_B),
+        )
+        sums_BX = state["sums_BX"] + torch.from_numpy(self._served.sums(one))
+        return solved(sums_BX, state["attributes_BE"], self.backbone.choice_damping)
 
     @cached_property
     def _described(self) -> Tensor:
@@ -247,29 +177,31 @@ class BayesHead(MetaLearner[BayesHeadParams]):
     @cached_property
     def _served(self) -> Served:
         with torch.inference_mode(False), torch.no_grad():
-            lower_EE = _lower(self.theta)
+            theta, lower_EE = self.theta, lower(self.theta)
             everything_N = torch.arange(self.n_items, device=lower_EE.device)
             table_N = torch.zeros_like(everything_N)
             items = self._items(everything_N, table_N)
-            weight_N1 = 1 / self._noise(self.theta, everything_N, table_N).unsqueeze(-1)
+            weight_N1 = 1 / self._noise(theta, everything_N, table_N).unsqueeze(-1)
             chosen_NE = self._described[0] @ self.backbone.choice_JD
             phi_NE = items.x @ lower_EE
             square_N = items.offset.square() + _offset_variance(items)
-            ones_N1 = torch.ones_like(weight_N1)
             parts = [
                 (lower_EE.mT @ second_moment(items) @ lower_EE).flatten(1) * weight_N1,
                 -(cross_moment(items) @ lower_EE) * weight_N1,
-                _whiten(lower_EE, chosen_NE),
+                whiten(lower_EE, chosen_NE),
                 square_N.unsqueeze(-1) * weight_N1,
-                ones_N1,
+                torch.ones_like(weight_N1),
                 phi_NE * weight_N1,
                 -2 * items.offset.unsqueeze(-1) * weight_N1,
                 weight_N1,
             ]
             return Served(
                 rows_NY=torch.cat(parts, -1).cpu().numpy(),
-                prior_FE=_whiten(lower_EE, self.backbone.prior_FD).cpu().numpy(),
-                eye_EE=_identity(lower_EE).cpu().numpy(),
+                attributes_FE=whiten(lower_EE, self.backbone.prior_FD).cpu().numpy(),
+                user_FH=theta["user_FH"].cpu().numpy(),
+                user_H=theta["user_H"].cpu().numpy(),
+                user_HE=whiten(lower_EE, theta["user_HE"]).cpu().numpy(),
+                eye_EE=torch.eye(len(lower_EE), dtype=lower_EE.dtype).numpy(),
                 damping=float(self.backbone.choice_damping),
                 phi_EN=phi_NE.mT.contiguous().cpu().numpy(),
                 offset_N=items.offset.cpu().numpy(),
@@ -290,34 +222,6 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         return (base + rare * (1 + self.backbone.count_CN[table, items]).rsqrt()).exp()
 
 
-def _exactness(theta: Theta, state: State) -> Tensor:
-    """Mean of t_u: ``[B, 1]``; from the expected squared error of the support over its noise."""
-    mean_BE, sums = state["mean_BE"], Sums.of(state["sums_BX"])
-    factor_BEE = torch.linalg.cholesky(_identity(sums.second_BEE) + sums.second_BEE)
-    second_BEE = torch.cholesky_inverse(factor_BEE) + mean_BE.unsqueeze(-1) * mean_BE.unsqueeze(-2)
-    error_B1: Tensor = sums.square_B1 - 2 * (sums.right_BE * mean_BE).sum(1, keepdim=True)
-    error_B1 = error_B1 + (sums.second_BEE * second_BEE).sum((1, 2)).unsqueeze(-1)
-    shape = theta["log_shape"].exp()
-    exactness_B1: Tensor = (shape + sums.count_B1 / 2) / (shape + error_B1 / 2)
-    return exactness_B1
-
-
 def _offset_variance(items: Items) -> Tensor:
     own = items.covariance
     return torch.zeros_like(items.offset) if own is None else own[..., 0, 0]
-
-
-def _lower(theta: Theta) -> Tensor:
-    """Cholesky factor of the prior covariance."""
-    return theta["lower_EE"].tril(-1) + torch.diag(theta["log_diagonal_E"].exp())
-
-
-def _whiten(lower_EE: Tensor, weights_BE: Tensor) -> Tensor:
-    """``L^-1 w`` for each row."""
-    solved_EB: Tensor = torch.linalg.solve_triangular(lower_EE, weights_BE.mT, upper=False)
-    return solved_EB.mT
-
-
-def _identity(like: Tensor) -> Tensor:
-    """Of the size of the square matrices ``[..., E, E]``."""
-    return torch.eye(like.shape[-1], dtype=like.dtype, device=like.device)
