@@ -10,7 +10,8 @@ process; medians over all rounds, and over users where they come alone. Needs ``
 `implicit` runs twice: with its default number of factors (``implicit_als``) and, to see what that
 does, with as few as ours (``implicit_als_small``). LensKit is measured where its environment is
 (``peers.py`` says how it is made), in a process of its own right after; it has no call that adapts
-to a batch of new users. Speed does not depend on meta-training, so learners are used as they start.
+to a batch of new users. Speed does not depend on meta-training, so learners are used as they start,
+and combinations are made from those.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from threadpoolctl import threadpool_limits
 from coldstart.algorithms import ALGORITHMS
 from coldstart.algorithms import check_params as check_algorithms
 from coldstart.baselines import BASELINES, check_params
+from coldstart.combinations import COMBINATIONS
+from coldstart.combinations import check_params as check_combinations
+from coldstart.combinations.base import Ingredients
 from coldstart.data.episodes import Support
 from coldstart.data.prepared import Prepared
 from coldstart.data.spare import spare_episodes
@@ -83,7 +87,11 @@ def with_implicit(model: AlternatingLeastSquares, support: Support) -> Server:
 def ours(
     prepared: Prepared, params: Params, support: Support, wanted: set[str]
 ) -> dict[str, Server]:
-    """The baselines, then the algorithms."""
+    """The baselines, then the algorithms, then the combinations."""
+    sections: dict[str, Any] = check_combinations(params)
+    for name in reversed(sections):  # one may be made from one before
+        if name in wanted:
+            wanted = wanted.union(COMBINATIONS[name].wanted(sections[name]))
     history = prepared.history(FOLD)
     validation = spare_episodes(prepared, FOLD)
     chosen = params.pretrain.backbone
@@ -102,6 +110,10 @@ def ours(
         models[name] = ALGORITHMS[name].create(
             backbones[chosen], algorithms[name], HEADS[params.head], params.seed
         )
+    for name in [name for name in sections if name in wanted]:
+        of = {part: models[part] for part in COMBINATIONS[name].wanted(sections[name])}
+        ingredients = Ingredients(of, prepared, backbones[chosen], params, FOLD, params.seed)
+        models[name] = COMBINATIONS[name].make(sections[name], ingredients)
     return {name: with_coldstart(model, support) for name, model in models.items()}
 
 
@@ -151,8 +163,8 @@ def main() -> None:
     parser.add_argument(
         "--methods",
         nargs="+",
-        choices=[*BASELINES, *ALGORITHMS],
-        default=[*BASELINES, *ALGORITHMS],
+        choices=[*BASELINES, *ALGORITHMS, *COMBINATIONS],
+        default=[*BASELINES, *ALGORITHMS, *COMBINATIONS],
         help=f"of ours; {OURS} always",
     )
     parser.add_argument("--threads", type=int, default=1, help="threads of every method")
