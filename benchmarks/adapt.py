@@ -32,15 +32,14 @@ from threadpoolctl import threadpool_limits
 from coldstart.algorithms import ALGORITHMS
 from coldstart.algorithms import check_params as check_algorithms
 from coldstart.baselines import BASELINES, check_params
+from coldstart.baselines.fitting import fit_backbones, fit_baselines
 from coldstart.combinations import COMBINATIONS
 from coldstart.combinations import check_params as check_combinations
 from coldstart.combinations.base import Ingredients
 from coldstart.data.episodes import Support
 from coldstart.data.prepared import Prepared
 from coldstart.data.spare import spare_episodes
-from coldstart.models.backbones import fit_backbone
 from coldstart.models.heads import HEADS
-from coldstart.models.recommender import Recommender
 from coldstart.params import Params, load_params
 from serving import (
     FOLD,
@@ -94,25 +93,18 @@ def ours(
             wanted = wanted.union(COMBINATIONS[name].wanted(sections[name]))
     history = prepared.history(FOLD)
     validation = spare_episodes(prepared, FOLD)
-    chosen = params.pretrain.backbone
-    baselines = {name: own for name, own in check_params(params).items() if name in wanted}
-    kinds = {chosen} | {BASELINES[name].reads or chosen for name in baselines}
-    backbones = {
-        kind: fit_backbone(kind, history, validation, params.pretrain, params.seed)
-        for kind in sorted(kinds)
-    }
-    models: dict[str, Recommender] = {}
-    for name, section in baselines.items():
-        backbone = backbones[BASELINES[name].reads or chosen]
-        models[name] = BASELINES[name].fit(history, backbone, validation, section, params.seed)
+    baselines = [name for name in check_params(params) if name in wanted]
+    backbones = fit_backbones(history, validation, params, baselines)
+    models = dict(fit_baselines(history, validation, params, backbones, baselines))
+    backbone = backbones[params.pretrain.backbone]
     algorithms: dict[str, Any] = dict(check_algorithms(params))
     for name in [name for name in algorithms if name in wanted]:
         models[name] = ALGORITHMS[name].create(
-            backbones[chosen], algorithms[name], HEADS[params.head], params.seed
+            backbone, algorithms[name], HEADS[params.head], params.seed
         )
     for name in [name for name in sections if name in wanted]:
         of = {part: models[part] for part in COMBINATIONS[name].wanted(sections[name])}
-        ingredients = Ingredients(of, prepared, backbones[chosen], params, FOLD, params.seed)
+        ingredients = Ingredients(of, prepared, backbone, params, FOLD, params.seed)
         models[name] = COMBINATIONS[name].make(sections[name], ingredients)
     return {name: with_coldstart(model, support) for name, model in models.items()}
 

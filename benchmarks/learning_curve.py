@@ -28,14 +28,13 @@ from coldstart import layout
 from coldstart.algorithms import ALGORITHMS
 from coldstart.algorithms import check_params as check_algorithms
 from coldstart.baselines import BASELINES
-from coldstart.baselines import check_params as check_baselines
+from coldstart.baselines.fitting import fit_backbones, fit_baselines
 from coldstart.data.prepared import Prepared
 from coldstart.data.sources import read_source
 from coldstart.data.spare import spare_episodes
 from coldstart.data.tables import prepare_source
 from coldstart.evaluation.leaderboard import compare, leaderboard
 from coldstart.evaluation.protocol import evaluate, evaluation_set
-from coldstart.models.backbones import fit_backbone
 from coldstart.models.heads import HEADS
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params, load_params
@@ -63,22 +62,14 @@ def fitted(
     """Every method, on the historical users that ``prepared`` has."""
     history = prepared.history(fold)
     validation = spare_episodes(prepared, fold)
-    baselines, algorithms = check_baselines(params), check_algorithms(params)
-    chosen = params.pretrain.backbone
-    reads = {name: BASELINES[name].reads or chosen for name in names if name in BASELINES}
-    backbones = {
-        kind: fit_backbone(kind, history, validation, params.pretrain, params.seed)
-        for kind in sorted({chosen, *reads.values()})
-    }
-    models: dict[str, Recommender] = {}
-    for name in names:
-        if name in reads:
-            models[name] = BASELINES[name].fit(
-                history, backbones[reads[name]], validation, baselines[name], params.seed
-            )
-            continue
+    algorithms: dict[str, Any] = check_algorithms(params)
+    baselines = [name for name in names if name in BASELINES]
+    backbones = fit_backbones(history, validation, params, baselines)
+    models = dict(fit_baselines(history, validation, params, backbones, baselines))
+    backbone = backbones[params.pretrain.backbone]
+    for name in [name for name in names if name in algorithms]:
         head, seed = HEADS[params.head], params.meta_train.seeds[0]
-        start = ALGORITHMS[name].create(backbones[chosen], algorithms[name], head, seed)
+        start = ALGORITHMS[name].create(backbone, algorithms[name], head, seed)
         with tempfile.TemporaryDirectory() as folder:
             checkpoints = Checkpoints(Path(folder))
             models[name] = train_fold(

@@ -19,12 +19,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from coldstart.baselines import BASELINES, check_params
+from coldstart.baselines.fitting import fit_backbones, fit_baselines
 from coldstart.data.sources import Source, read_source
 from coldstart.data.spare import spare_episodes
 from coldstart.data.tables import prepare_source
 from coldstart.evaluation.protocol import evaluate, evaluation_set
-from coldstart.models.backbones import fit_backbone
 from coldstart.params import Params, load_params
 from coldstart.progress import progress
 
@@ -47,27 +46,17 @@ SIMPLER = {"bias": "item_mean", **dict.fromkeys(("itemknn", "ease", "ridge", "vb
 def of_seed(source: Source, params: Params, seed: int) -> pd.DataFrame:
     """Rows ``{seed, method, k, rmse}`` over the cold users of all folds."""
     prepared = prepare_source(source, params.data, params.prepare, seed=seed, head="rating")
-    params = params.model_copy(update={"seed": seed})
-    sections = check_params(params)
+    pretrain = params.pretrain.model_copy(update={"backbone": "mf"})
+    params = params.model_copy(update={"seed": seed, "pretrain": pretrain})
     found = []
     for fold in FOLDS:
         history, validation = prepared.history(fold), spare_episodes(prepared, fold)
         cold = evaluation_set(prepared, params, fold, "cold")
-        backbones = {
-            kind: fit_backbone(kind, history, validation, params.pretrain, seed)
-            for kind in sorted({_backbone(name) for name in PROTOTYPES})
-        }
-        for name in PROTOTYPES:
-            model = BASELINES[name].fit(
-                history, backbones[_backbone(name)], validation, sections[name], seed
-            )
+        backbones = fit_backbones(history, validation, params, PROTOTYPES)
+        for name, model in fit_baselines(history, validation, params, backbones, PROTOTYPES):
             found.append(evaluate(model, cold, SHOTS, catalogue=False).users.assign(method=name))
     mse = pd.concat(found).groupby(["method", "k"])["mse"].mean()
     return np.sqrt(mse).rename("rmse").reset_index().assign(seed=seed)
-
-
-def _backbone(name: str) -> str:
-    return BASELINES[name].reads or "mf"  # who reads none is given one all the same
 
 
 def run(seeds: int) -> pd.DataFrame:

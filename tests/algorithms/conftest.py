@@ -20,7 +20,7 @@ N_ITEMS, D, F, C, E = 40, 5, 3, 3, 4
 INNER = {"hidden": 64, "inner_steps": 5, "inner_rate": 0.1, "shrinkage": 10.0}
 """In place of the tuned values, since tests compare these methods with each other."""
 SECTIONS: dict[str, Any] = read_yaml(Path(__file__).parents[2] / "params.yaml")["algorithms"]
-for _name in ("maml", "fomaml", "anil", "meta_sgd", "mlr", "reptile", "finetune"):
+for _name in ("maml", "fomaml", "anil", "meta_sgd", "mlr", "reptile", "meta_lstm", "finetune"):
     SECTIONS[_name] |= INNER
 
 Make = Callable[..., MetaLearner[Any]]
@@ -89,6 +89,19 @@ def random_episodes(
     )
 
 
+def with_likes(episodes: Episodes) -> Episodes:
+    """The same, with the targets of the click-through head: 1 from a rating of 4 on, else 0."""
+
+    def likes(targets: torch.Tensor) -> torch.Tensor:
+        return (targets >= 4).to(targets.dtype)
+
+    support = episodes.support
+    return episodes._replace(
+        support=support._replace(targets_BS=likes(support.targets_BS)),
+        targets_BQ=likes(episodes.targets_BQ),
+    )
+
+
 @pytest.fixture(scope="session")
 def sections() -> dict[str, Any]:
     """What :func:`make` reads of ``params.yaml``."""
@@ -107,7 +120,11 @@ def episodes() -> Episodes:
 
 @pytest.fixture(scope="session")
 def make_episodes() -> Callable[..., Episodes]:
-    return random_episodes
+    def build(head: str = "rating", **changes: Any) -> Episodes:
+        made = random_episodes(**changes)
+        return with_likes(made) if head == "click" else made
+
+    return build
 
 
 @pytest.fixture(scope="session")

@@ -22,13 +22,7 @@ def test_gradient_equals_finite_differences(
 ) -> None:
     numbers: dict[str, Any] = {"embedding": 4, "hidden": 8, "inner_steps": 3, "inner_rate": 0.02}
     learner = make("melu", dtype=torch.float64, head=head, **numbers)
-    episodes = make_episodes(dtype=torch.float64)
-    if head == "click":
-        likes_BS = (episodes.support.targets_BS >= 4).double()
-        episodes = episodes._replace(
-            support=episodes.support._replace(targets_BS=likes_BS),
-            targets_BQ=(episodes.targets_BQ >= 4).double(),
-        )
+    episodes = make_episodes(head, dtype=torch.float64)
     for seed in range(3):
         analytic, numeric = directional(learner, episodes, seed)
         assert analytic == pytest.approx(numeric, rel=1e-5, abs=1e-6)

@@ -54,7 +54,10 @@ def _gradient(
 def test_parts_have_the_gradient_of_the_whole(
     make: Make, make_episodes: Callable[..., Episodes], name: str, accumulate: int
 ) -> None:
-    learner, episodes = make(name, dtype=torch.float64), make_episodes(7, dtype=torch.float64)
+    learner, episodes = (
+        make(name, dtype=torch.float64),
+        make_episodes(n_users=7, dtype=torch.float64),
+    )
     loss, whole = _gradient(learner, episodes)
     loss_of_parts, parts = _gradient(learner, episodes, accumulate=accumulate)
     if learner.independent_users:

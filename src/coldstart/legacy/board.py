@@ -20,14 +20,13 @@ from rich.table import Table
 from coldstart import layout
 from coldstart.algorithms import ALGORITHMS
 from coldstart.algorithms import check_params as check_algorithms
-from coldstart.baselines import BASELINES
 from coldstart.baselines import check_params as check_baselines
+from coldstart.baselines.fitting import fit_backbones, fit_baselines
 from coldstart.data.sources import read_source
 from coldstart.data.tables import prepare_source
 from coldstart.legacy import metarec
 from coldstart.legacy.metarec import COLUMNS, FOLD, PUBLISHED, LegacySplit, Mode
 from coldstart.models.backbone import Backbone
-from coldstart.models.backbones import fit_backbone
 from coldstart.models.heads import HEADS
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params
@@ -67,22 +66,15 @@ def legacy_rows(params: Params, splits: int = metarec.SPLITS) -> pd.DataFrame:
 def fitted(data: LegacySplit, params: Params) -> dict[str, Recommender]:
     """Our methods, learnt from the training users, stopped early by the validation users."""
     history, validation = data.history(FOLD), data.eval_episodes(FOLD, "validation")
-    chosen = params.pretrain.backbone
-    baselines, algorithms = check_baselines(params), check_algorithms(params)
-    kinds = {chosen} | {BASELINES[name].reads or chosen for name in baselines}
-    backbones = {
-        kind: fit_backbone(kind, history, validation, params.pretrain, params.seed)
-        for kind in sorted(kinds)
-    }
-    models: dict[str, Recommender] = {}
-    for name, section in baselines.items():
-        backbone = backbones[BASELINES[name].reads or chosen]
-        models[name] = BASELINES[name].fit(history, backbone, validation, section, params.seed)
+    baselines, algorithms = tuple(check_baselines(params)), check_algorithms(params)
+    backbones = fit_backbones(history, validation, params, baselines)
+    models = dict(fit_baselines(history, validation, params, backbones, baselines))
     widest = (validation.support.items_BS.shape[1],)
     prepare = params.prepare.model_copy(update={"shots": widest})
     params = params.model_copy(update={"prepare": prepare})
+    backbone = backbones[params.pretrain.backbone]
     for name in params.meta_train.algorithms:
-        models[name] = _trained(name, algorithms[name], backbones[chosen], data, params)
+        models[name] = _trained(name, algorithms[name], backbone, data, params)
     return models
 
 

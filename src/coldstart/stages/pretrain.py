@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from coldstart import layout
-from coldstart.baselines import BASELINES, check_params
+from coldstart.baselines import check_params
+from coldstart.baselines.fitting import fit_backbones, fit_baselines
 from coldstart.data.prepared import Prepared
 from coldstart.data.spare import spare_episodes
 from coldstart.errors import DataError
-from coldstart.models.backbones import fit_backbone
 from coldstart.params import load_params
 from coldstart.progress import progress
 
@@ -22,7 +22,7 @@ def run() -> None:
         DataError: a fold without historical ratings or without validation users.
     """
     params = load_params(layout.PARAMS)
-    baselines = check_params(params)
+    names = tuple(check_params(params))
     torch.set_num_threads(params.threads)
     prepared = Prepared.load()
     for fold in progress(prepared.folds, "pretrain folds"):
@@ -34,14 +34,8 @@ def run() -> None:
                 f"{validation.n_users} validation users with enough ratings; both are needed: "
                 "lower prepare.min_ratings or change prepare.validation_share"
             )
-        chosen = params.pretrain.backbone
-        kinds = {chosen} | {BASELINES[name].reads or chosen for name in baselines}
-        backbones = {
-            kind: fit_backbone(kind, history, validation, params.pretrain, params.seed)
-            for kind in sorted(kinds)
-        }
-        backbones[chosen].to_bundle().save(layout.fold_folder(layout.BACKBONE, fold))
-        for name, section in baselines.items():
-            backbone = backbones[BASELINES[name].reads or chosen]
-            fitted = BASELINES[name].fit(history, backbone, validation, section, params.seed)
+        backbones = fit_backbones(history, validation, params, names)
+        backbone = backbones[params.pretrain.backbone]
+        backbone.to_bundle().save(layout.fold_folder(layout.BACKBONE, fold))
+        for name, fitted in fit_baselines(history, validation, params, backbones, names):
             fitted.to_bundle().save(layout.fold_folder(layout.BASELINES / name, fold))
