@@ -14,8 +14,11 @@ import pytest
 
 from coldstart import layout
 from coldstart.baselines import BASELINES
+from coldstart.combinations.blend import Blend
 from coldstart.data.prepared import Prepared
-from coldstart.errors import ArtefactError
+from coldstart.data.spare import spare_episodes
+from coldstart.errors import ArtefactError, ParamsError
+from coldstart.evaluation.methods import bundle_folder
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import BACKBONES
 from coldstart.models.bundle import Bundle
@@ -86,6 +89,42 @@ def test_a_backbone_is_judged_by_ridge_on_it(params: Params, prepared: Prepared)
         target.at({"item_penalty": 50.0, "factors": 2}), _no_report
     )
     assert other != pytest.approx(error**0.5, rel=1e-4), "the tried section must reach the fit"
+
+
+def test_a_combination_is_judged_as_made_from_the_fitted_methods(
+    params: Params, prepared: Prepared
+) -> None:
+    blend = {"members": ["bias", "ridge"], "shrinkage": 0.01}
+    params = params.model_copy(update={"combine": {"blend": blend}})
+    members = {}
+    for name in ("bias", "ridge"):
+        members[name] = _fitted(name, params, prepared, 0, _backbone(0))
+        members[name].to_bundle().save(bundle_folder(name, 0, 0))
+    for shrinkage in (0.01, 0.09):
+        made = Blend.fit(members, spare_episodes(prepared, 0), shrinkage)
+        target = find_target("blend", params)
+        found = Objective(target, params, prepared, [0])(
+            target.at({"shrinkage": shrinkage}), _no_report
+        )
+        assert found == pytest.approx(_squared_error(made, prepared, 0) ** 0.5, rel=1e-6)
+
+
+def test_a_combination_of_methods_that_the_run_does_not_fit_is_refused(
+    params: Params, prepared: Prepared
+) -> None:
+    blend = {"members": ["maml", "reptile"], "shrinkage": 0.01}
+    training = params.meta_train.model_copy(update={"algorithms": ("bayes_head",)})
+    changed = {"combine": {"blend": blend}, "meta_train": training}
+    params = params.model_copy(update=changed)
+    with pytest.raises(ParamsError, match=r"combine\.blend: made from methods that this run does"):
+        _objective("blend", params, prepared)
+
+
+def test_a_combination_without_its_bundles_names_what_is_missing(
+    params: Params, prepared: Prepared
+) -> None:
+    with pytest.raises(ArtefactError, match="bayes_head"):
+        _objective("blend", params, prepared)
 
 
 def test_a_learner_is_judged_after_training_and_watched_on_the_way(

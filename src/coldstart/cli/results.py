@@ -101,7 +101,8 @@ def compare(
 
 def tune(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME", help="Baselines, algorithms, or 'backbone'.")
+        list[str],
+        typer.Argument(metavar="NAME", help="Baselines, algorithms, combinations, or 'backbone'."),
     ],
     trials: Annotated[
         int | None, typer.Option(min=1, help="Settings per method; default: tune.trials.")

@@ -18,7 +18,7 @@ from pydantic import Field, field_validator
 from coldstart.algorithms import ALGORITHMS
 from coldstart.algorithms.base import MetaLearner, Theta
 from coldstart.combinations.base import Combination, Ingredients
-from coldstart.params import Section
+from coldstart.params import Section, search
 from coldstart.training.loop import Run, Sampler
 
 
@@ -26,8 +26,14 @@ class AverageParams(Section):
     """Which meta-learner, and how far its training goes on."""
 
     of: str = Field(description="The meta-learner whose checkpoints are averaged.")
-    cycles: int = Field(ge=1, description="Checkpoints besides the trained one.")
-    steps: int = Field(ge=1, description="Meta-updates between two of them.")
+    cycles: int = Field(
+        ge=1, json_schema_extra=search(1, 8), description="Checkpoints besides the trained one."
+    )
+    steps: int = Field(
+        ge=1,
+        json_schema_extra=search(5, 80, log=True),
+        description="Meta-updates between two of them.",
+    )
 
     @field_validator("of")
     @classmethod

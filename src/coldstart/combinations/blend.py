@@ -28,7 +28,7 @@ from coldstart.combinations.base import Combination, Ingredients
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.bundle import Bundle
 from coldstart.models.recommender import Prediction, Recommender, State
-from coldstart.params import Section
+from coldstart.params import Section, search
 
 REACH = 1.0
 """Standard deviation, in log(1 + K), of the kernel that averages moments over neighbouring K."""
@@ -44,6 +44,7 @@ class BlendParams(Section):
     )
     shrinkage: float = Field(
         gt=0,
+        json_schema_extra=search(1e-4, 1e-1, log=True),
         description="Penalty of the squared distance of the weights to equal ones, in squared "
         "units of the targets.",
     )

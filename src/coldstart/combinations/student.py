@@ -37,7 +37,7 @@ from coldstart.combinations.lessons import Components, Lessons, lessons
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.bundle import Bundle
 from coldstart.models.recommender import Prediction, Recommender, State
-from coldstart.params import Section
+from coldstart.params import Section, search
 
 Theta = dict[str, Tensor]
 
@@ -48,11 +48,22 @@ class StudentParams(Section):
     teacher: str = Field(description="The method that is distilled.")
     factors: int = Field(ge=1, le=64, description="Factors of the student.")
     steps: int = Field(ge=0, description="Updates of Adam; 0: stays as it starts.")
-    rate: float = Field(gt=0, le=1, description="First step size of Adam; falls to zero.")
+    rate: float = Field(
+        gt=0,
+        le=1,
+        json_schema_extra=search(1e-3, 1e-1, log=True),
+        description="First step size of Adam; falls to zero.",
+    )
     soft: float = Field(ge=0, description="Weight of the squared distance to the teacher's scores.")
-    hard: float = Field(ge=0, description="Weight of the squared error on true targets.")
+    hard: float = Field(
+        ge=0,
+        json_schema_extra=search(1e-3, 1, log=True),
+        description="Weight of the squared error on true targets.",
+    )
     alignment: float = Field(
-        ge=0, description="Weight of the squared distance to the teacher's components."
+        ge=0,
+        json_schema_extra=search(1e-3, 1, log=True),
+        description="Weight of the squared distance to the teacher's components.",
     )
 
 

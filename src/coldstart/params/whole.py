@@ -12,6 +12,8 @@ from coldstart.params.pretrain import PretrainParams
 from coldstart.params.section import Section, Seed
 from coldstart.params.training import MetaTrainParams, Tuned, TuneParams
 
+TunedGroup = Literal["pretrain", "baselines", "algorithms", "combine"]
+
 
 class Params(Section):
     """The whole of ``params.yaml``."""
@@ -50,7 +52,7 @@ class Params(Section):
         description="One section per combination, checked by its owner; without one it is not made."
     )
     tune: TuneParams
-    tuned: dict[Literal["pretrain", "baselines", "algorithms"], dict[str, Tuned]] = Field(
+    tuned: dict[TunedGroup, dict[str, Tuned]] = Field(
         description="What `coldstart tune` chose, by section; `coldstart params --check` compares."
     )
     evaluate: EvaluateParams

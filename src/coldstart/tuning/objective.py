@@ -9,7 +9,7 @@ and, with the ranking head, what the whole catalogue's NDCG@10 lacks of 1. All c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -19,10 +19,13 @@ from coldstart.algorithms import ALGORITHMS
 from coldstart.algorithms.base import MetaLearner
 from coldstart.baselines import BASELINES
 from coldstart.baselines import check_params as check_baselines
+from coldstart.combinations import COMBINATIONS, possible
+from coldstart.combinations.base import Ingredients
 from coldstart.data.episodes import Episodes, History
 from coldstart.data.prepared import Prepared
 from coldstart.data.spare import spare_episodes
-from coldstart.errors import ArtefactError
+from coldstart.errors import ArtefactError, ParamsError
+from coldstart.evaluation.methods import bundle_folder, load_method
 from coldstart.evaluation.protocol import EvaluationSet, evaluate, evaluation_set
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import fit_backbone
@@ -50,6 +53,7 @@ class Fold(NamedTuple):
     users: EvaluationSet  # role validation: what decides
     spare: Episodes  # the same users, by other ratings: what is fitted on
     backbone: Backbone | None  # None where the backbone is what is tuned
+    parts: Mapping[str, Recommender]  # what a combination is made from; of others none
 
 
 class Objective:
@@ -73,6 +77,7 @@ class Objective:
             "pretrain": self._fit_backbone,
             "baselines": self._fit_baseline,
             "algorithms": self._train,
+            "combine": self._combine,
         }[target.group]
 
     @property
@@ -122,7 +127,9 @@ class Objective:
             if kind != backbone.kind:
                 pretrain, seed = self._params.pretrain, self._params.seed
                 backbone = fit_backbone(kind, history, spare, pretrain, seed)
-        return Fold(number, history, users, spare, backbone)
+        folders = parts(self._target, self._params, number)
+        fitted = {name: load_method(folder) for name, folder in folders.items()}
+        return Fold(number, history, users, spare, backbone, fitted)
 
     def _error(self, model: Recommender, fold: Fold) -> float:
         shots = self._params.prepare.shots
@@ -146,6 +153,18 @@ class Objective:
         return BASELINES[self._target.name].fit(
             fold.history, fold.backbone, fold.spare, section, self._params.seed
         )
+
+    def _combine(self, fold: Fold, section: Section, watch: Any) -> Recommender:
+        assert fold.backbone is not None
+        ingredients = Ingredients(
+            methods=fold.parts,
+            prepared=self._prepared,
+            backbone=fold.backbone,
+            params=self._params,
+            fold=fold.number,
+            seed=self._params.meta_train.seeds[0],
+        )
+        return COMBINATIONS[self._target.name].make(section, ingredients)
 
     def _train(
         self, fold: Fold, section: Section, watch: Callable[[int, Recommender], None]
@@ -171,3 +190,21 @@ class Objective:
                 on_evaluation,
             )
         return trained.learner.to("cpu")
+
+
+def parts(target: Target, params: Params, fold: int) -> dict[str, Path]:
+    """Bundles of the methods that a combination is made from; of anything else none.
+
+    Raises:
+        ParamsError: the run of ``params`` fits too few of them.
+    """
+    if target.group != "combine":
+        return {}
+    names = possible(params).get(target.name)
+    if names is None:
+        raise ParamsError(
+            f"{target.where}: made from methods that this run does not fit; "
+            "add them to meta_train.algorithms"
+        )
+    seed = params.meta_train.seeds[0]
+    return {name: bundle_folder(name, fold, seed) for name in names}

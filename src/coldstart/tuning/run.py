@@ -18,7 +18,7 @@ from coldstart.errors import ColdstartError, ParamsError
 from coldstart.params import Params, Tuned, load_params
 from coldstart.training.allocator import keep_freed_memory
 from coldstart.training.checkpoint import digest
-from coldstart.tuning.objective import JUDGE, Objective, Report
+from coldstart.tuning.objective import JUDGE, Objective, Report, parts
 from coldstart.tuning.record import digest_of, store
 from coldstart.tuning.space import Values
 from coldstart.tuning.study import Outcome, run_study
@@ -31,13 +31,15 @@ _CODE = {
     "baselines": ("data", "models", "baselines", "evaluation", "tuning"),
     "algorithms": ("data", "models", "algorithms", "training", "evaluation", "tuning"),
 }
+_CODE["combine"] = (*_CODE["algorithms"], "baselines", "combinations")
 
 
 def tune(names: Sequence[str], trials: int | None = None, folds: Sequence[int] = ()) -> None:
     """Tune each method and write what was chosen; a study that was cut off goes on.
 
     Args:
-        names: baselines, algorithms, or ``backbone``; that one must be pretrained anew afterwards.
+        names: baselines, algorithms, combinations, or ``backbone``; after that one the stage
+            ``pretrain`` must run anew.
         trials: per method; default: ``tune.trials``.
         folds: whose validation users decide; default: ``prepare.folds``.
 
@@ -134,6 +136,9 @@ def _key(target: Target, params: Params, folds: tuple[int, ...]) -> str:
     if target.group == "algorithms":
         used["loop"] = params.meta_train.loop.model_dump(mode="json")
         used["training_seed"] = params.meta_train.seeds[0]
+    if target.group == "combine":
+        used["loop"] = params.meta_train.loop.model_dump(mode="json")
+        inputs += [folder for fold in folds for folder in parts(target, params, fold).values()]
     package = Path(coldstart.__file__).parent
     return digest(used, [*inputs, *(package / name for name in _CODE[target.group])])
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from coldstart.algorithms import ALGORITHMS
 from coldstart.baselines import BASELINES
+from coldstart.combinations import COMBINATIONS
 from coldstart.errors import ParamsError
 from coldstart.params import Params, Section, parse_section
 from coldstart.tuning.space import Range, Values, present, space_of
@@ -15,7 +16,7 @@ from coldstart.tuning.space import Range, Values, present, space_of
 BACKBONE = "backbone"
 """The name that means the chosen section of ``pretrain``."""
 
-Group = Literal["pretrain", "baselines", "algorithms"]
+Group = Literal["pretrain", "baselines", "algorithms", "combine"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Target:
 
 
 def find_target(name: str, params: Params) -> Target:
-    """The section of a baseline, an algorithm or, for ``backbone``, the chosen backbone.
+    """The section of a baseline, algorithm, combination or, for ``backbone``, the chosen backbone.
 
     Raises:
         ParamsError: there is no such section, it is refused, or none of its fields is tuned.
@@ -69,8 +70,10 @@ def find_target(name: str, params: Params) -> Target:
         target = Target("baselines", name, BASELINES[name].Params, params.baselines[name])
     elif name in ALGORITHMS and name in params.algorithms:
         target = Target("algorithms", name, ALGORITHMS[name].Params, params.algorithms[name])
+    elif name in COMBINATIONS and name in params.combine:
+        target = Target("combine", name, COMBINATIONS[name].Params, params.combine[name])
     else:
-        known = ", ".join([BACKBONE, *params.baselines, *params.algorithms])
+        known = ", ".join([BACKBONE, *params.baselines, *params.algorithms, *params.combine])
         raise ParamsError(f"{name}: not a section of params.yaml that can be tuned: {known}")
     parse_section(target.kind, target.section, target.where)
     if not target.space:
