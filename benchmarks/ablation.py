@@ -46,7 +46,6 @@ from coldstart.training.interrupt import Interrupt
 METRICS = ("rmse", "nll")
 NOISE = {"log_shape", "noise_2"}
 COVARIANCE = {"lower_EE", "log_diagonal_E"}
-PRIOR_MEAN = {"user_FH", "user_H", "user_HE"}
 SAME_FOR_ALL = 20.0
 """Log of a shape that no support moves: every user has the same noise."""
 
@@ -81,10 +80,9 @@ def ladder() -> Iterator[tuple[str, Variant]]:
         "+ who rates an item": {"audience": True},
         "+ implicit prior": {"choice": True},
         "+ cross-fitted features": {"crossfit": True},
-        "+ learned prior mean": {"trained": frozenset(PRIOR_MEAN)},
-        "+ learned covariance": {"trained": frozenset(PRIOR_MEAN | COVARIANCE)},
+        "+ learned covariance": {"trained": frozenset(COVARIANCE)},
         "+ heteroscedastic noise": {
-            "trained": frozenset(PRIOR_MEAN | COVARIANCE | NOISE),
+            "trained": frozenset(COVARIANCE | NOISE),
             "noise_of_a_newcomer": True,
         },
         "+ three seeds, averaged": {"seeds": 3},

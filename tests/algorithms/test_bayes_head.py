@@ -10,7 +10,6 @@ import torch
 
 from coldstart.algorithms.base import MetaLearner
 from coldstart.algorithms.bayes_head import BayesHead
-from coldstart.algorithms.bayes_prior import PACE
 from coldstart.algorithms.bayes_sums import Sums
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.description import descriptions
@@ -46,8 +45,7 @@ def test_equals_the_normal_equations(
     prediction = head.score(head.adapt(support), episodes.items_BQ)
     assert prediction.variance is not None
 
-    diagonal = np.exp(PACE * theta["log_diagonal_E"].numpy())
-    lower = PACE * np.tril(theta["lower_EE"].numpy(), -1) + np.diag(diagonal)
+    lower = np.tril(theta["lower_EE"].numpy(), -1) + np.diag(theta["log_diagonal_E"].exp())
     sigma_inverse = np.linalg.inv(lower @ lower.T)
     x_ND, offset_N = table.features_CND[0].numpy(), table.offset_CN[0].numpy()
     assert table.covariance_NDD is not None
@@ -61,9 +59,7 @@ def test_equals_the_normal_equations(
         rated = support.mask_BS[user].numpy()
         items = support.items_BS[user].numpy()[rated]
         y = support.targets_BS[user].numpy()[rated]
-        attributes = support.users_BF[user].numpy()
-        hidden = np.maximum(attributes @ theta["user_FH"].numpy() + theta["user_H"].numpy(), 0)
-        prior = attributes @ table.prior_FD.numpy() + hidden @ theta["user_HE"].numpy()
+        prior = support.users_BF[user].numpy() @ table.prior_FD.numpy()
         damped = len(items) + float(table.choice_damping)
         prior = prior + described_NJ[items].sum(0) @ table.choice_JD.numpy() / damped
         x, weight = x_ND[items], 1 / variance_N[items]

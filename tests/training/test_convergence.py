@@ -127,7 +127,7 @@ def test_a_wrong_prior_is_trained_into_the_one_that_made_the_users(
     """Under the true prior and noise the posterior mean has the least squared error there is."""
     backbone = world()
     best = validation(backbone).loss(learner(backbone, "bayes_head"))
-    trained = train(learner(world(ratio, noise), "bayes_head", outer_rate=0.5), tmp_path)
+    trained = train(learner(world(ratio, noise), "bayes_head", outer_rate=0.05), tmp_path)
     losses = [row.validation for row in trained.history]
     assert losses[0] > 1.1 * best, "the start must be wrong enough to show training"
     assert best * 0.995 < min(losses) < best + 0.03 * (losses[0] - best)

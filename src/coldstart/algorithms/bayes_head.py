@@ -1,12 +1,12 @@
 """A Bayesian linear head per user, solved in closed form, under a meta-learned prior.
 
 y = offset_i + x_i . w + e,  w ~ N(m_u, L L'),  e ~ N(0, s_i^2 / t_u). Item features x and their own
-uncertainty are the backbone's. The prior mean m_u follows from the user's attributes and from
-*which* items were rated: what newcomers choose to rate says something before their ratings do
-(``bayes_prior.py``). Its network, L and the noise follow the gradient of the query's likelihood
+uncertainty are the backbone's. The prior mean ``m_u = A x_u + sum_i B d_i / (K + c)`` follows from
+the user's attributes and from *which* items were rated: what newcomers choose to rate says
+something before their ratings do. L and the noise follow the gradient of the query's likelihood
 through the solve (ALPaCA, Harrison et al. 2018, with an informed prior mean and uncertain features
 that stay as they are), from the estimates that come with the backbone: untrained, this is its
-fold-in.
+fold-in. A and B are the backbone's too: trained along, they only overfit.
 How exact a user's ratings are, t_u, follows from how well the support is fitted, under a Gamma
 prior with mean 1. It scales the noise of what is predicted, not the weights: those read t_u = 1,
 which is as accurate and keeps their solve linear.
@@ -27,7 +27,6 @@ from pydantic import Field
 from torch import Tensor
 
 from coldstart.algorithms.base import MetaLearner, Theta
-from coldstart.algorithms.bayes_prior import initial_prior, lower, mean_of_attributes, whiten
 from coldstart.algorithms.bayes_serving import Served
 from coldstart.algorithms.bayes_sums import Sums, exactness, precision, solved
 from coldstart.data.episodes import Episodes, Support
@@ -43,19 +42,13 @@ SHAPE = 5.0
 
 
 class BayesHeadParams(Section):
-    """Width of the prior mean's network, and the step size of the meta-training."""
+    """Step size of the meta-training."""
 
-    hidden: int = Field(
-        ge=1,
-        le=1024,
-        json_schema_extra=search(8, 64, log=True),
-        description="Hidden units of the prior mean.",
-    )
     outer_rate: float = Field(
         gt=0,
         le=1,
         json_schema_extra=search(1e-4, 1e-2, log=True),
-        description="Step size of Adam; the covariance takes a tenth of it.",
+        description="Step size of Adam.",
     )
 
 
@@ -68,9 +61,12 @@ class BayesHead(MetaLearner[BayesHeadParams]):
 
     @classmethod
     def initial(cls, backbone: Backbone, params: BayesHeadParams, head: Head, seed: int) -> Theta:
-        """Prior and noise that come with the backbone; a hidden layer is random."""
-        del head
-        return initial_prior(backbone, params.hidden, seed) | {
+        """Prior and noise that come with the backbone; nothing is random."""
+        del params, head, seed
+        lower_EE = torch.linalg.cholesky(backbone.prior_DD)
+        return {
+            "lower_EE": lower_EE.tril(-1),
+            "log_diagonal_E": lower_EE.diagonal().log(),
             "noise_2": torch.stack([backbone.noise.log(), torch.zeros_like(backbone.noise)]),
             "log_shape": torch.full_like(backbone.noise, math.log(SHAPE)),
         }
@@ -110,9 +106,9 @@ class BayesHead(MetaLearner[BayesHeadParams]):
             (weight_BS * square_BS).sum(1, keepdim=True),
             support.mask_BS.sum(1, keepdim=True).to(right_BE.dtype),
         )
-        mean_BE = mean_of_attributes(theta, self.backbone, support.users_BF)
+        attributes_BE = whiten(lower_EE, support.users_BF @ self.backbone.prior_FD)
         sums_BX = torch.cat([part.flatten(1) for part in sums], 1)
-        return solved(sums_BX, whiten(lower_EE, mean_BE), self.backbone.choice_damping)
+        return solved(sums_BX, attributes_BE, self.backbone.choice_damping)
 
     def adapt(self, support: Support) -> State:
         """See :meth:`Recommender.adapt`; equals :meth:`adapt_with` on the table of new users."""
@@ -120,7 +116,7 @@ class BayesHead(MetaLearner[BayesHeadParams]):
             return super().adapt(support)
         served = self._served
         sums_BX = served.sums(support)
-        attributes_BE = served.attributes(support.users_BF.numpy())
+        attributes_BE = support.users_BF.numpy() @ served.attributes_FE
         return {
             "sums_BX": torch.from_numpy(sums_BX),
             "attributes_BE": torch.from_numpy(attributes_BE),
@@ -198,9 +194,6 @@ class BayesHead(MetaLearner[BayesHeadParams]):
             return Served(
                 rows_NY=torch.cat(parts, -1).cpu().numpy(),
                 attributes_FE=whiten(lower_EE, self.backbone.prior_FD).cpu().numpy(),
-                user_FH=theta["user_FH"].cpu().numpy(),
-                user_H=theta["user_H"].cpu().numpy(),
-                user_HE=whiten(lower_EE, theta["user_HE"]).cpu().numpy(),
                 eye_EE=torch.eye(len(lower_EE), dtype=lower_EE.dtype).numpy(),
                 damping=float(self.backbone.choice_damping),
                 phi_EN=phi_NE.mT.contiguous().cpu().numpy(),
@@ -225,3 +218,14 @@ class BayesHead(MetaLearner[BayesHeadParams]):
 def _offset_variance(items: Items) -> Tensor:
     own = items.covariance
     return torch.zeros_like(items.offset) if own is None else own[..., 0, 0]
+
+
+def lower(theta: Theta) -> Tensor:
+    """Cholesky factor of the prior covariance: ``[E, E]``."""
+    return theta["lower_EE"].tril(-1) + torch.diag(theta["log_diagonal_E"].exp())
+
+
+def whiten(lower_EE: Tensor, weights_BE: Tensor) -> Tensor:
+    """``L^-1 w`` for each row."""
+    solved_EB: Tensor = torch.linalg.solve_triangular(lower_EE, weights_BE.mT, upper=False)
+    return solved_EB.mT

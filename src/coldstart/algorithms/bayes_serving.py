@@ -3,7 +3,7 @@
 For one user, dispatch is most of the cost of a torch call. A user is a sum of vectors that are
 fixed per item, and a small solve.
 
-Legend: B users, S support, N items, E features, F user features, H hidden units, X numbers of
+Legend: B users, S support, N items, E features, F user features, X numbers of
 :class:`~coldstart.algorithms.bayes_sums.Sums`, Y = X + E + 2 of an item.
 """
 
@@ -28,9 +28,6 @@ class Served(NamedTuple):
 
     rows_NY: NDArray[Any]
     attributes_FE: NDArray[Any]  # whitened A
-    user_FH: NDArray[Any]
-    user_H: NDArray[Any]
-    user_HE: NDArray[Any]  # whitened
     eye_EE: NDArray[Any]
     damping: float
     phi_EN: NDArray[Any]
@@ -49,15 +46,6 @@ class Served(NamedTuple):
         ones_BX[:, E * E : E * E + E] += y_BE1[:, :-1]
         ones_BX[:, -2:-1] += y_BE1[:, -1:] + sums_B3Y[:, 2, -1:]
         return ones_BX
-
-    def attributes(self, users_BF: NDArray[Any]) -> NDArray[Any]:
-        """The whitened prior mean of users with these attributes: ``[B, E]``."""
-        hidden_BH = users_BF @ self.user_FH
-        hidden_BH += self.user_H
-        np.maximum(hidden_BH, 0, out=hidden_BH)
-        mean_BE: NDArray[Any] = users_BF @ self.attributes_FE
-        mean_BE += hidden_BH @ self.user_HE
-        return mean_BE
 
     def mean(self, sums_BX: NDArray[Any], attributes_BE: NDArray[Any]) -> NDArray[Any]:
         """The whitened posterior mean, as in ``bayes_sums.solved``: ``[B, E]``."""

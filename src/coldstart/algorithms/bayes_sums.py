@@ -46,7 +46,7 @@ class Sums(NamedTuple):
 def solved(sums_BX: Tensor, attributes_BE: Tensor, damping: Tensor) -> State:
     """The state of users: the sums, the whitened prior mean of their attributes, the posterior's.
 
-    ``damping`` is c of the prior mean, see ``algorithms/bayes_prior.py``.
+    ``damping`` is c of the prior mean.
     """
     sums = Sums.of(sums_BX)
     choice_BE = sums.choice_BE / (sums.count_B1 + damping)
