@@ -27,7 +27,7 @@ from coldstart.params.training import (
     Tuned,
     TuneParams,
 )
-from coldstart.params.whole import Params
+from coldstart.params.whole import Params, TunedGroup
 
 __all__ = [
     "DataParams",
@@ -49,6 +49,7 @@ __all__ = [
     "Share",
     "TuneParams",
     "Tuned",
+    "TunedGroup",
     "TwoTowerParams",
     "UserPriorParams",
     "VBPMFParams",

@@ -26,12 +26,14 @@ from coldstart.tuning.target import BACKBONE, Target, find_target
 
 _LOG = logging.getLogger("coldstart.tune")
 
+_EVALUATION = ("data", "models", "evaluation", "tuning")
+_TRAINING = (*_EVALUATION, "algorithms", "training")
 _CODE = {
-    "pretrain": ("data", "models", "baselines", "evaluation", "tuning"),
-    "baselines": ("data", "models", "baselines", "evaluation", "tuning"),
-    "algorithms": ("data", "models", "algorithms", "training", "evaluation", "tuning"),
+    "pretrain": (*_EVALUATION, "baselines"),
+    "baselines": (*_EVALUATION, "baselines"),
+    "algorithms": _TRAINING,
+    "combine": (*_TRAINING, "baselines", "combinations"),
 }
-_CODE["combine"] = (*_CODE["algorithms"], "baselines", "combinations")
 
 
 def tune(names: Sequence[str], trials: int | None = None, folds: Sequence[int] = ()) -> None:
@@ -133,11 +135,10 @@ def _key(target: Target, params: Params, folds: tuple[int, ...]) -> str:
         used["judge"] = params.baselines.get(JUDGE)
     else:
         inputs += [layout.fold_folder(layout.BACKBONE, fold) for fold in folds]
-    if target.group == "algorithms":
-        used["loop"] = params.meta_train.loop.model_dump(mode="json")
-        used["training_seed"] = params.meta_train.seeds[0]
+    if target.group in ("algorithms", "combine"):  # what draws training episodes
+        training = params.meta_train.model_dump(mode="json", include={"loop", "negatives"})
+        used |= training | {"training_seed": params.meta_train.seeds[0]}
     if target.group == "combine":
-        used["loop"] = params.meta_train.loop.model_dump(mode="json")
         inputs += [folder for fold in folds for folder in parts(target, params, fold).values()]
     package = Path(coldstart.__file__).parent
     return digest(used, [*inputs, *(package / name for name in _CODE[target.group])])

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from coldstart.algorithms import ALGORITHMS
 from coldstart.baselines import BASELINES
 from coldstart.combinations import COMBINATIONS
 from coldstart.errors import ParamsError
-from coldstart.params import Params, Section, parse_section
+from coldstart.params import Params, Section, TunedGroup, parse_section
 from coldstart.tuning.space import Range, Values, present, space_of
 
 BACKBONE = "backbone"
 """The name that means the chosen section of ``pretrain``."""
-
-Group = Literal["pretrain", "baselines", "algorithms", "combine"]
 
 
 @dataclass(frozen=True)
 class Target:
     """A section, its owner's declaration and its present values."""
 
-    group: Group
+    group: TunedGroup
     name: str
     kind: type[Section]
     section: dict[str, Any]
