@@ -18,8 +18,11 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from coldstart import layout
+from coldstart.baselines import BASELINES
 from coldstart.cli import app
 from coldstart.errors import ArtefactError, ColdstartError, ParamsError
+from coldstart.models.backbone import Backbone
+from coldstart.models.bundle import Bundle
 from coldstart.params import load_params
 from coldstart.tuning.objective import Objective
 from coldstart.tuning.record import warnings
@@ -84,6 +87,36 @@ def test_other_inputs_are_another_study(project: Path) -> None:
     path.write_text(path.read_text().replace("seed: 0", "seed: 5", 1))
     tune(["bias"], trials=2)
     assert len(list((project / ".coldstart/tuning").glob("bias-*/study.db"))) == 3
+
+
+@pytest.mark.parametrize(
+    "changed", [{"seeds": [3]}, {"negatives": {"number": 2, "alpha": 0.75}}], ids=lambda c: min(c)
+)
+def test_another_training_is_another_study(
+    project: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any]
+) -> None:
+    """Of a learner, and of a student, whose lessons are drawn like training episodes."""
+    monkeypatch.setattr(Objective, "__call__", lambda *_: 1.0)
+    for fold in (0, 1):
+        bundle = fitted_bias(fold)
+        bundle.save(layout.fold_folder(layout.BASELINES / "bias", fold))
+    raw = _raw(project)
+    raw |= {"head": "click", "gate": raw["gate"] | {"metric": "log_loss"}}  # has negatives
+    raw["combine"] = {"student": raw["combine"]["student"] | {"teacher": "bias"}}
+    for update in ({}, changed):
+        raw["meta_train"] |= update
+        (project / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+        tune(["maml", "student"], trials=1)
+    for name in ("maml", "student"):
+        assert len(list((project / ".coldstart/tuning").glob(f"{name}-*/study.db"))) == 2
+
+
+def fitted_bias(fold: int) -> Bundle:
+    params, prepared = load_params(), _prepared()
+    section: Any = find_target("bias", params).at({})
+    backbone = Backbone.from_bundle(Bundle.load(layout.fold_folder(layout.BACKBONE, fold)))
+    history, users = prepared.history(fold), prepared.eval_episodes(fold, "validation")
+    return BASELINES["bias"].fit(history, backbone, users, section, params.seed).to_bundle()
 
 
 def test_every_method_gets_the_same_number_of_trials(project: Path) -> None:
