@@ -92,7 +92,7 @@ class BayesHead(MetaLearner[BayesHeadParams]):
     def adapt_with(self, theta: Theta, support: Support, *, training: bool) -> State:
         """Posterior of the whitened weights, and the sums that it comes from."""
         del training  # the solve is the same
-        lower_EE = lower(theta)
+        lower_EE = _lower(theta)
         table_B1 = support.crossfit_B.unsqueeze(1)
         items = self._items(support.items_BS, table_B1)
         weight_BS = support.mask_BS / self._noise(theta, support.items_BS, table_B1)
@@ -102,11 +102,11 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         sums = Sums(
             lower_EE.mT @ gram_BEE @ lower_EE,
             right_BE @ lower_EE,
-            whiten(lower_EE, chosen_BJ @ self.backbone.choice_JD),
+            _whiten(lower_EE, chosen_BJ @ self.backbone.choice_JD),
             (weight_BS * square_BS).sum(1, keepdim=True),
             support.mask_BS.sum(1, keepdim=True).to(right_BE.dtype),
         )
-        attributes_BE = whiten(lower_EE, support.users_BF @ self.backbone.prior_FD)
+        attributes_BE = _whiten(lower_EE, support.users_BF @ self.backbone.prior_FD)
         sums_BX = torch.cat([part.flatten(1) for part in sums], 1)
         return solved(sums_BX, attributes_BE, self.backbone.choice_damping)
 
@@ -127,7 +127,7 @@ class BayesHead(MetaLearner[BayesHeadParams]):
         self, theta: Theta, state: State, items_BQ: Tensor, crossfit_B: Tensor
     ) -> Prediction:
         """Predictive mean and variance."""
-        lower_EE, table_B1 = lower(theta), crossfit_B.unsqueeze(1)
+        lower_EE, table_B1 = _lower(theta), crossfit_B.unsqueeze(1)
         items = self._items(items_BQ, table_B1)
         factor_BEE = torch.linalg.cholesky(precision(Sums.of(state["sums_BX"])))
         root_BEE = torch.linalg.solve_triangular(factor_BEE, lower_EE.mT, upper=False)
@@ -173,7 +173,7 @@ class BayesHead(MetaLearner[BayesHeadParams]):
     @cached_property
     def _served(self) -> Served:
         with torch.inference_mode(False), torch.no_grad():
-            theta, lower_EE = self.theta, lower(self.theta)
+            theta, lower_EE = self.theta, _lower(self.theta)
             everything_N = torch.arange(self.n_items, device=lower_EE.device)
             table_N = torch.zeros_like(everything_N)
             items = self._items(everything_N, table_N)
@@ -184,7 +184,7 @@ class BayesHead(MetaLearner[BayesHeadParams]):
             parts = [
                 (lower_EE.mT @ second_moment(items) @ lower_EE).flatten(1) * weight_N1,
                 -(cross_moment(items) @ lower_EE) * weight_N1,
-                whiten(lower_EE, chosen_NE),
+                _whiten(lower_EE, chosen_NE),
                 square_N.unsqueeze(-1) * weight_N1,
                 torch.ones_like(weight_N1),
                 phi_NE * weight_N1,
@@ -193,7 +193,7 @@ class BayesHead(MetaLearner[BayesHeadParams]):
             ]
             return Served(
                 rows_NY=torch.cat(parts, -1).cpu().numpy(),
-                attributes_FE=whiten(lower_EE, self.backbone.prior_FD).cpu().numpy(),
+                attributes_FE=_whiten(lower_EE, self.backbone.prior_FD).cpu().numpy(),
                 eye_EE=torch.eye(len(lower_EE), dtype=lower_EE.dtype).numpy(),
                 damping=float(self.backbone.choice_damping),
                 phi_EN=phi_NE.mT.contiguous().cpu().numpy(),
@@ -220,12 +220,12 @@ def _offset_variance(items: Items) -> Tensor:
     return torch.zeros_like(items.offset) if own is None else own[..., 0, 0]
 
 
-def lower(theta: Theta) -> Tensor:
+def _lower(theta: Theta) -> Tensor:
     """Cholesky factor of the prior covariance: ``[E, E]``."""
     return theta["lower_EE"].tril(-1) + torch.diag(theta["log_diagonal_E"].exp())
 
 
-def whiten(lower_EE: Tensor, weights_BE: Tensor) -> Tensor:
+def _whiten(lower_EE: Tensor, weights_BE: Tensor) -> Tensor:
     """``L^-1 w`` for each row."""
     solved_EB: Tensor = torch.linalg.solve_triangular(lower_EE, weights_BE.mT, upper=False)
     return solved_EB.mT
