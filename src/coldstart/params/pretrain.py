@@ -66,6 +66,10 @@ class VBPMFParams(Section):
         "the number of its ratings is not read either.",
     )
     user_noise: bool = Field(description="Whether users differ in how exact their ratings are.")
+    relevance: bool = Field(
+        description="Whether each attribute of users has a penalty of its own, estimated with the "
+        "rest from side_penalty on."
+    )
     crossfit: int = Field(
         ge=1, le=100, description="Groups of users for cross-fitted item features; 1: none."
     )

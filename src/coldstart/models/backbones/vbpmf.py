@@ -8,7 +8,9 @@ feature-based priors of Agarwal & Chen 2009). Nothing is penalised by hand but t
 
 In ``vbpmf`` ``f_i`` is the items' side information and ``t_u = 1``. In ``vbpmf_audience`` ``f_i``
 also says who rates an item (:mod:`coldstart.models.audience`), and how exact a user's ratings are,
-``t_u``, is Gamma distributed: a user who is hard to predict says less about items.
+``t_u``, is Gamma distributed: a user who is hard to predict says less about items. What an
+attribute of users is worth is estimated there too: the rows of A are ``N(0, Sigma / a_f)``, and
+each a_f follows from the evidence (automatic relevance determination, MacKay 1992, Neal 1996).
 
 Legend: U users, N items, E entities of either side, D features with the constant first, G item and
 F user side features, C tables.
@@ -32,7 +34,6 @@ from coldstart.models.backbones.mf import (
     Ratings,
     behind_constant,
     constant_first,
-    side_map,
     user_groups,
 )
 from coldstart.models.user_prior import unfitted
@@ -43,6 +44,8 @@ SHAPE = 5.0
 """Of the Gamma prior, with mean 1, of how exact a user's ratings are: worth ten ratings."""
 FLOOR = 1e-6
 """Added to the diagonal of prior covariances, so that a factor that dies leaves no singular one."""
+MOST = 1e6
+"""Largest penalty that is estimated: an attribute that says nothing is as good as left out."""
 
 
 class Gaussians(NamedTuple):
@@ -97,7 +100,8 @@ class Side:
     active: NDArray[np.bool_]  # [E], who has a rating
     prior_map: Array  # [1 + G, D]
     prior_covariance: Array  # [D, D]
-    penalty: float
+    penalty: Array  # [1 + G], of the map; none on the constant
+    relevance: bool  # whether the penalties are estimated too
 
     def design(self) -> Design:
         """Expected statistics of these entities."""
@@ -118,13 +122,30 @@ class Side:
         return Gaussians(mean, np.asarray(covariance, dtype=np.float64))
 
     def refit_prior(self) -> None:
-        """Map and covariance from the posteriors of those with a rating."""
+        """Map, covariance and, where they are estimated, penalties from the posteriors.
+
+        Only entities with a rating count. With ``H`` the hat matrix of the map's regression, the
+        covariance is a sum over ``n - tr H`` of the ``n`` entities: the map's own uncertainty.
+        """
         mean, covariance = (part[self.active] for part in self.posterior)
         features = self.features[self.active]
-        self.prior_map = side_map(features, mean, self.penalty)
+        gram = features.T @ features
+        uncertainty = np.linalg.inv(gram + np.diag(self.penalty))
+        self.prior_map = uncertainty @ features.T @ mean
         rest = mean - features @ self.prior_map
-        spread = rest.T @ rest / len(rest) + covariance.mean(axis=0)
+        freedom = len(rest) - np.trace(uncertainty @ gram)
+        spread = (rest.T @ rest + covariance.sum(axis=0)) / max(freedom, 1.0)
         self.prior_covariance = spread + FLOOR * np.eye(len(spread))
+        if self.relevance:
+            self.penalty = self._likeliest_penalty(np.diag(uncertainty))
+
+    def _likeliest_penalty(self, uncertainty_G: Array) -> Array:
+        """``D / E[w' Lambda^-1 w]`` for each row of the map, the step of EM."""
+        rows, D = self.prior_map, self.prior_map.shape[1]
+        scale_G = (rows @ np.linalg.inv(self.prior_covariance) * rows).sum(1) + D * uncertainty_G
+        penalty = np.asarray((D / scale_G).clip(1 / MOST, MOST), dtype=np.float64)
+        penalty[0] = 0
+        return penalty
 
 
 @dataclass
@@ -157,7 +178,7 @@ class Factorisation:
         by_user = Ratings.of(rows, columns, y, (n_users, n_items))
         by_item = Ratings.of(columns, rows, y, (n_items, n_users))
 
-        def side(features: NDArray[np.float32], rated: Ratings) -> Side:
+        def side(features: NDArray[np.float32], rated: Ratings, relevance: bool) -> Side:
             n = len(features)
             return Side(
                 posterior=Gaussians(np.zeros((n, d)), np.zeros((n, d, d))),
@@ -165,14 +186,15 @@ class Factorisation:
                 active=np.diff(rated.pattern.indptr) > 0,
                 prior_map=np.zeros((1 + features.shape[1], d)),
                 prior_covariance=np.diag([y.var() / 4] + params.factors * [START]),
-                penalty=params.side_penalty,
+                penalty=np.array([0.0] + features.shape[1] * [params.side_penalty]),
+                relevance=relevance,
             )
 
         model = cls(
             by_user=by_user,
             by_item=by_item,
-            users=side(history.user_features_UF.numpy()[users], by_user),
-            items=side(history.item_features_NG.numpy(), by_item),
+            users=side(history.user_features_UF.numpy()[users], by_user, params.relevance),
+            items=side(history.item_features_NG.numpy(), by_item, False),
             user_noise=params.user_noise,
             exactness_U=np.ones(n_users),
             noise=float(y.var()),
