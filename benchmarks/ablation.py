@@ -56,6 +56,7 @@ class Variant:
 
     features: tuple[Feature, ...] = ()
     user_noise: bool = False
+    relevance: bool = False
     audience: bool = False
     choice: bool = False
     crossfit: bool = False
@@ -77,6 +78,7 @@ def ladder() -> Iterator[tuple[str, Variant]]:
         yield what, row
     for what, part in {
         "+ noise of each historical user": {"user_noise": True},
+        "+ relevance of each attribute": {"relevance": True},
         "+ who rates an item": {"audience": True},
         "+ implicit prior": {"choice": True},
         "+ cross-fitted features": {"crossfit": True},
@@ -140,6 +142,7 @@ def backbone(
         update={
             "audience": section.audience if variant.audience else 0,
             "user_noise": variant.user_noise,
+            "relevance": variant.relevance,
             "crossfit": section.crossfit if variant.crossfit else 1,
         }
     )

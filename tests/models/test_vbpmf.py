@@ -5,27 +5,41 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.stats import gamma
+from scipy.stats import gamma, multivariate_normal
 
 from coldstart.data.prepared import Prepared
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import fit_backbone
-from coldstart.models.backbones.vbpmf import SHAPE, Factorisation, _moments
+from coldstart.models.backbones.vbpmf import (
+    SHAPE,
+    Factorisation,
+    Gaussians,
+    Side,
+    _moments,
+)
 from coldstart.params import Params, VBPMFParams, load_params
 
-VBPMF = VBPMFParams(factors=3, sweeps=4, side_penalty=5.0, audience=0, user_noise=False, crossfit=4)
-WITH_NOISE = VBPMF.model_copy(update={"user_noise": True})
+VBPMF = VBPMFParams(
+    factors=3,
+    sweeps=4,
+    side_penalty=5.0,
+    audience=0,
+    user_noise=False,
+    relevance=False,
+    crossfit=4,
+)
+OF_USERS = VBPMF.model_copy(update={"user_noise": True, "relevance": True})
 KINDS = ("vbpmf", "vbpmf_audience")
 
 
 @pytest.fixture(scope="module")
 def params(request: pytest.FixtureRequest) -> Params:
     params = load_params(request.config.rootpath / "params.yaml")
-    sections = {"vbpmf": VBPMF, "vbpmf_audience": WITH_NOISE.model_copy(update={"audience": 2})}
+    sections = {"vbpmf": VBPMF, "vbpmf_audience": OF_USERS.model_copy(update={"audience": 2})}
     return params.model_copy(update={"pretrain": params.pretrain.model_copy(update=sections)})
 
 
-@pytest.fixture(params=[VBPMF, WITH_NOISE], ids=["one noise", "noise of users"])
+@pytest.fixture(params=[VBPMF, OF_USERS], ids=["one for all", "of users"])
 def model(prepared: Prepared, request: pytest.FixtureRequest) -> Factorisation:
     history = prepared.history(0)
     users = np.unique(history.users_R.numpy())
@@ -105,14 +119,78 @@ def test_an_inexact_user_says_less_about_items(model: Factorisation) -> None:
         np.testing.assert_allclose(quarter, whole / 4)
 
 
-def test_the_prior_is_the_expected_moments_around_the_map(model: Factorisation) -> None:
-    side = model.users
-    side.refit_prior()
-    rest = side.posterior.mean - side.features @ side.prior_map
-    expected = np.mean(
-        [np.outer(r, r) + c for r, c in zip(rest, side.posterior.covariance, strict=True)], axis=0
+def side_of(rng: np.random.Generator, map_GD: np.ndarray, n: int) -> Side:
+    """Entities whose posteriors are exact, drawn around a map of their features."""
+    features = np.column_stack([np.ones(n), rng.normal(size=(n, len(map_GD) - 1))])
+    mean = features @ map_GD + rng.normal(size=(n, map_GD.shape[1]))
+    return Side(
+        posterior=Gaussians(mean, np.zeros((n, *2 * map_GD.shape[1:]))),
+        features=features,
+        active=np.ones(n, dtype=bool),
+        prior_map=np.zeros_like(map_GD),
+        prior_covariance=np.eye(map_GD.shape[1]),
+        penalty=np.array([0.0] + (len(map_GD) - 1) * [5.0]),
+        relevance=True,
     )
-    np.testing.assert_allclose(side.prior_covariance, expected, atol=1e-5)
+
+
+def test_the_prior_is_the_expected_moments_over_the_degrees_of_freedom(
+    model: Factorisation,
+) -> None:
+    side = model.users
+    penalty = side.penalty
+    side.refit_prior()
+    features, (mean, covariance) = side.features, side.posterior
+    rest = mean - features @ side.prior_map
+    total = sum(np.outer(r, r) + c for r, c in zip(rest, covariance, strict=True))
+    hat = features @ np.linalg.solve(features.T @ features + np.diag(penalty), features.T)
+    np.testing.assert_allclose(
+        side.prior_covariance, total / (len(rest) - np.trace(hat)), atol=1e-5
+    )
+
+
+def test_a_covariance_is_unbiased_whatever_the_number_of_attributes() -> None:
+    """With 30 unpenalised attributes of 60 entities, half of the variance is fitted away."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(200):
+        side = side_of(rng, np.zeros((30, 1)), n=60)
+        side.relevance, side.penalty = False, np.zeros(30)
+        side.refit_prior()
+        found.append(side.prior_covariance[0, 0])
+    assert np.mean(found) == pytest.approx(1.0, abs=4 * np.std(found) / 200**0.5)
+
+
+def test_estimated_penalties_are_where_the_evidence_is_stationary() -> None:
+    """The evidence of a regression whose weights are integrated out, by finite differences."""
+    rng = np.random.default_rng(0)
+    map_GD = np.array([[3.0, 1.0], [1.0, -0.5], [0.3, 0.2], [0.1, 0.4]])
+    side = side_of(rng, map_GD, n=40)
+    for _ in range(500):
+        side.refit_prior()
+
+    def evidence(penalty: np.ndarray) -> float:
+        flat = np.where(penalty == 0, 1e-4, penalty)
+        among = np.eye(len(side.features)) + side.features / flat @ side.features.T
+        covariance = np.kron(among, side.prior_covariance)
+        return float(multivariate_normal(cov=covariance).logpdf(side.posterior.mean.ravel()))
+
+    for g in range(1, len(map_GD)):
+        step = np.zeros(len(map_GD))
+        step[g] = 0.01 * side.penalty[g]
+        slope = (evidence(side.penalty + step) - evidence(side.penalty - step)) / 0.02
+        assert slope == pytest.approx(0, abs=1e-2)
+
+
+def test_an_attribute_that_says_nothing_is_left_out() -> None:
+    rng = np.random.default_rng(1)
+    side = side_of(rng, np.array([[3.0, 1.0], [1.0, -0.5], [0.0, 0.0]]), n=400)
+    for _ in range(200):
+        side.refit_prior()
+    telling, silent = side.penalty[1:]
+    assert telling < 5
+    assert silent > 100
+    assert np.abs(side.prior_map[2]).max() < 0.05
+    assert side.penalty[0] == 0
 
 
 def test_sweeps_converge(prepared: Prepared) -> None:
