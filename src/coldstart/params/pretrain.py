@@ -67,8 +67,8 @@ class VBPMFParams(Section):
     )
     user_noise: bool = Field(description="Whether users differ in how exact their ratings are.")
     relevance: bool = Field(
-        description="Whether each attribute of users has a penalty of its own, estimated with the "
-        "rest from side_penalty on."
+        description="Whether each attribute of users has a penalty of its own, which starts at "
+        "side_penalty and is estimated with the rest."
     )
     crossfit: int = Field(
         ge=1, le=100, description="Groups of users for cross-fitted item features; 1: none."
