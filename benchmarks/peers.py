@@ -161,7 +161,7 @@ def markdown(rows: pd.DataFrame, metric: str, against: pd.DataFrame) -> Iterable
                 f"{r['mean']:+.4f} [{r['low']:+.4f}, {r['high']:+.4f}]"
                 for _, r in other.loc[shots].iterrows()
             ]
-            yield f"| {other['a'].iloc[0]} minus it | " + " | ".join(cells) + " |"
+            yield f"| *{other['a'].iloc[0]} minus it* | " + " | ".join(cells) + " |"
 
 
 def main() -> None:
