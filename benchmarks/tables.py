@@ -6,8 +6,8 @@
     python benchmarks/tables.py refresh folds README.md docs/*.md
 
 A table in a document stands below a comment that names the run it is of and how it is made, for
-instance ``<!-- table folds: minus blend bias ridge -->``. ``refresh`` makes all tables of one run
-anew and leaves everything else as it is; what the runs are, the documents say.
+instance ``<!-- table folds: minus blend bias ridge -->``; in place of a new one stands any line
+that begins with a bar. ``refresh`` makes the tables of one run anew and leaves the rest as it is.
 """
 
 from __future__ import annotations
@@ -16,83 +16,113 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import pandas as pd
 
 from coldstart.errors import ColdstartError, ParamsError
-from coldstart.evaluation.leaderboard import TABLE, USERS, compare, read_table
+from coldstart.evaluation.leaderboard import TABLE, compare_rows, read_summary, read_table
 from coldstart.evaluation.methods import REFERENCE
-from coldstart.params import load_params
 
-BESIDE = (("ndcg@5", 5), ("recall@10", 5))
+RUNS = {
+    "folds": {"dataset": "ml-100k", "split": "random", "folds": 5, "training_seeds": 3},
+    "temporal": {"dataset": "ml-100k", "split": "temporal", "folds": 1, "training_seeds": 3},
+    "dbook": {"dataset": "dbook", "split": "random", "folds": 5, "training_seeds": 1},
+}
+"""What the documents show; of folds and seeds, how many."""
+BESIDE = ("ndcg@5", "recall@10")
 """Columns of the board beside RMSE at every K."""
-AGAINST_AT = 5
-"""K at which rows are compared with the reference."""
-MARKED = re.compile(r"^<!-- table (?P<run>[\w-]+): (?P<how>.+) -->\n(?P<table>(?:\|.*\n)*)", re.M)
+AT = 5
+"""K of these columns, and at which rows are compared with the reference."""
+MARKED = re.compile(
+    r"^<!-- table (?P<run>[\w-]+): (?P<how>.+) -->\n(?P<table>(?:\|.*(?:\n|\Z))+)", re.M
+)
 
 
-@cache
-def means() -> pd.DataFrame:
-    """Means on cold users: a row for each metric and method, a column for each K."""
-    table = read_table(TABLE)
-    return table.pivot_table(index=["metric", "method"], columns="k", values="mean", sort=False)
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a table's words and lets the caller say where they stand."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of ending the process."""
+        raise ParamsError(message)
 
 
-def differences(pairs: list[tuple[str, str]], metric: str) -> pd.DataFrame:
-    """See :func:`coldstart.evaluation.leaderboard.compare`."""
-    params, users = load_params(), read_table(USERS)
-    cold, names = users[users["role"] == "cold"], {name for pair in pairs for name in pair}
-    if unknown := sorted(names - set(cold["method"])):
-        raise ParamsError(f"{', '.join(unknown)}: not evaluated in the run that lies here")
-    return compare(cold, pairs, metric, params.evaluate, params.seed)
+def parser() -> Parser:
+    """The command line, of which comments in documents hold a part."""
+    assert __doc__ is not None
+    top = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    kinds = top.add_subparsers(dest="kind", required=True)
+    kinds.add_parser("board", help=board.__doc__)
+    of_minus = kinds.add_parser("minus", help=minus.__doc__)
+    of_minus.add_argument("method")
+    of_minus.add_argument("others", nargs="+")
+    of_minus.add_argument("--metric", default="rmse")
+    kinds.add_parser("rows", help=rows.__doc__).add_argument("methods", nargs="+")
+    of_refresh = kinds.add_parser("refresh", help=refresh.__doc__)
+    of_refresh.add_argument("run", choices=RUNS)
+    of_refresh.add_argument("documents", nargs="+", type=Path)
+    return top
+
+
+def table_of(words: Sequence[str]) -> list[str]:
+    """The lines of one table.
+
+    Raises:
+        ParamsError: the words are no table, or name what was not evaluated.
+        ArtefactError: nothing was evaluated here.
+    """
+    options = parser().parse_args(words)
+    if options.kind == "board":
+        return board()
+    if options.kind == "minus":
+        return minus(options.method, options.others, options.metric)
+    if options.kind == "rows":
+        return rows(options.methods)
+    raise ParamsError(f"{options.kind}: no table")
 
 
 def board() -> list[str]:
-    """Every method: RMSE at every K and what is ``BESIDE`` it; the best of a column is bold."""
-    columns = [("rmse", int(k)) for k in means().columns] + list(BESIDE)
-    values = pd.DataFrame({f"{m} K={k}": means().loc[m, k] for m, k in columns}, dtype=float)
-    best = {
-        name: values[name].idxmin() if name.startswith("rmse") else values[name].idxmax()
-        for name in values
-    }
-    return markdown(
-        ["method", *values],
-        [
-            [method]
-            + [f"**{v:.3f}**" if best[name] == method else f"{v:.3f}" for name, v in row.items()]
-            for method, row in values.loc[list(means().loc["rmse"].index)].iterrows()
-        ],
-    )
+    """Every method: RMSE at every K, and more at one; the best of a column is bold."""
+    rmse = levels("rmse")
+    columns = [("rmse", k) for k in rmse] + [(metric, AT) for metric in BESIDE]
+    values = pd.DataFrame({f"{m} K={k}": levels(m)[k].round(3) for m, k in columns})
+    best = {name: values[name].agg("min" if "rmse" in name else "max") for name in values}
+    body = []
+    for method, row in values.loc[rmse.index].iterrows():
+        cells = [f"**{v:.3f}**" if v == best[name] else f"{v:.3f}" for name, v in row.items()]
+        body.append([str(method), *cells])
+    return markdown(["method", *values], body)
 
 
 def minus(method: str, others: Sequence[str], metric: str) -> list[str]:
-    """Paired differences with their intervals."""
-    table = differences([(method, other) for other in others], metric)
-    shots = sorted(table["k"].unique())
+    """A method minus each of some others, with intervals."""
+    body = []
+    for other in others:
+        found = compare_rows(method, other, metric).set_index("k")
+        body.append([other, *(_difference(row) for _, row in found.iterrows())])
     title = f"{method} minus" + ("" if metric == "rmse" else f", {metric}")
-    return markdown(
-        [title, *(f"K={k}" for k in shots)],
-        [
-            [other, *(_difference(row) for _, row in of_other.sort_values("k").iterrows())]
-            for other, of_other in table.groupby("b", sort=False)
-        ],
-    )
+    return markdown([title, *(f"K={k}" for k in found.index)], body)
 
 
 def rows(methods: Sequence[str]) -> list[str]:
-    """RMSE to four places, and the difference to the reference."""
-    rmse = means().loc["rmse"]
-    against = differences([(m, REFERENCE) for m in methods if m != REFERENCE], "rmse")
-    against = against[against["k"] == AGAINST_AT].set_index("a")
-    header = [f"K={k}" for k in rmse.columns] + [f"minus {REFERENCE}, K={AGAINST_AT}"]
+    """RMSE of some methods to four places, and the difference to the reference."""
+    rmse = levels("rmse")
     body = []
     for method in methods:
-        known = method in against.index
-        levels = [_short(value, "") for value in rmse.loc[method]]
-        body.append([method, *levels, _difference(against.loc[method]) if known else ""])
+        cells = ["" if method == REFERENCE else _at(compare_rows(method, REFERENCE, "rmse"))]
+        body.append([method, *(_short(value, "") for value in rmse.loc[method]), *cells])
+    header = [f"K={k}" for k in rmse] + [f"minus {REFERENCE}, K={AT}"]
     return markdown(["RMSE, cold users", *header], body)
+
+
+def levels(metric: str) -> pd.DataFrame:
+    """Means on cold users: a row for each method, a column for each K."""
+    table = read_table(TABLE)
+    known = table[table["metric"] == metric]
+    if known.empty or AT not in set(known["k"]):
+        raise ParamsError(f"{metric} at K={AT}: not in the evaluation that lies here")
+    return known.pivot_table(index="method", columns="k", values="mean", sort=False)
 
 
 def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
@@ -101,50 +131,43 @@ def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(header)} |", rule, *(f"| {' | '.join(cells)} |" for cells in body)]
 
 
-def refreshed(text: str, run: str) -> str:
-    """The document with the tables of a run made anew.
+def refresh(run: str, documents: Sequence[Path]) -> None:
+    """Make the tables of a run anew; all documents are written, or none.
 
     Raises:
-        ParamsError: a comment that says how is no command of this script.
+        ParamsError: what lies here is another run, no document has a table of it, or one cannot be
+            made.
     """
+    summary = read_summary()
+    here = {key: summary[key] for key in RUNS[run]}
+    here |= {key: len(value) for key, value in here.items() if isinstance(value, list)}
+    if here != RUNS[run]:
+        raise ParamsError(f"{run} is {RUNS[run]}; what lies here is {here}")
+    texts = {path: _refreshed(path, run) for path in documents}
+    if not any(f"<!-- table {run}: " in text for text in texts.values()):
+        raise ParamsError(f"{run}: none of the documents has a table of it")
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
 
+
+def _refreshed(path: Path, run: str) -> str:
     def made(match: re.Match[str]) -> str:
         if match["run"] != run:
             return match[0]
-        lines = table_of(match["how"].split())
+        try:
+            lines = table_of(match["how"].split())
+        except ParamsError as error:
+            raise ParamsError(f"{path}: table {match['how']!r}: {error}") from error
         return match[0].removesuffix(match["table"]) + "\n".join(lines) + "\n"
 
+    text = path.read_text(encoding="utf-8")
+    if len(MARKED.findall(text)) != text.count("<!-- table "):
+        raise ParamsError(f"{path}: a `<!-- table RUN: HOW -->` has no table right below it")
     return MARKED.sub(made, text)
 
 
-def parsed(words: Sequence[str]) -> argparse.Namespace:
-    """Which table is asked for.
-
-    Raises:
-        ParamsError: none that there is.
-    """
-    parser = argparse.ArgumentParser(exit_on_error=False)
-    kinds = parser.add_subparsers(dest="kind", required=True)
-    kinds.add_parser("board")
-    of_minus = kinds.add_parser("minus")
-    of_minus.add_argument("method")
-    of_minus.add_argument("others", nargs="+")
-    of_minus.add_argument("--metric", default="rmse")
-    kinds.add_parser("rows").add_argument("methods", nargs="+")
-    try:
-        return parser.parse_args(words)
-    except argparse.ArgumentError as error:
-        raise ParamsError(f"table {' '.join(words)!r}: {error}") from error
-
-
-def table_of(words: Sequence[str]) -> list[str]:
-    """The lines of one table."""
-    options = parsed(words)
-    if options.kind == "board":
-        return board()
-    if options.kind == "minus":
-        return minus(options.method, options.others, options.metric)
-    return rows(options.methods)
+def _at(found: pd.DataFrame) -> str:
+    return _difference(found.set_index("k").loc[AT])
 
 
 def _difference(row: pd.Series) -> str:
@@ -157,19 +180,15 @@ def _short(value: float, sign: str) -> str:
 
 
 def main(words: Sequence[str]) -> None:
-    if words[:1] != ["refresh"]:
+    options = parser().parse_args(words)
+    if options.kind == "refresh":
+        refresh(options.run, options.documents)
+    else:
         print("\n".join(table_of(words)))
-        return
-    run, *documents = words[1:]
-    for document in map(Path, documents):
-        text = document.read_text(encoding="utf-8")
-        document.write_text(refreshed(text, run), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
-        sys.exit(__doc__)
     try:
         main(sys.argv[1:])
-    except ColdstartError as error:
-        sys.exit(str(error))
+    except (ColdstartError, OSError) as error:
+        sys.exit(f"error: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,53 +11,71 @@ import pytest
 
 import tables
 from coldstart import layout
-from coldstart.errors import ParamsError
-from coldstart.evaluation.leaderboard import TABLE, USERS, leaderboard
+from coldstart.errors import ArtefactError, ParamsError
+from coldstart.evaluation.leaderboard import SUMMARY, TABLE, USERS, leaderboard
 from coldstart.params import load_params
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LEVELS = [("bias", 0, 1.21), ("bias", 5, 1.0), ("b", 0, 1.21), ("b", 5, 0.81)]
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """40 users, on whom b is exactly .1 of RMSE better than bias at K=5 and level at K=0."""
-    params = load_params(ROOT / "params.yaml")
-    columns = {"seed": 0, "fold": 0, "role": "cold", "ndcg@5": 0.5, "recall@10": 0.25}
-    frames = [
-        pd.DataFrame({"user": np.arange(40), "k": k, "method": method, "mse": mse}).assign(
-            **columns
-        )
-        for method, k, mse in [("bias", 0, 1.21), ("bias", 5, 1.0), ("b", 0, 1.21), ("b", 5, 0.81)]
-    ]
+    """40 users; in mean b has an RMSE of .9 at K=5, where bias has 1, and both have 1.1 at K=0.
+
+    At K=5 the errors of b differ between users, so that the interval has a width.
+    """
+    evaluate = load_params(ROOT / "params.yaml").evaluate
+    others = {"seed": 0, "fold": 0, "role": "cold", "ndcg@5": 0.5, "recall@10": 0.25}
+    spread = np.tile([-0.5, 0.5], 20)
+    frames = []
+    for method, k, mse in LEVELS:
+        errors = mse + (spread if (method, k) == ("b", 5) else 0)
+        frame = pd.DataFrame({"user": np.arange(40), "k": k, "method": method, "mse": errors})
+        frames.append(frame.assign(**others))
     users = pd.concat(frames, ignore_index=True)
     folder = tmp_path / layout.EVALUATION
     folder.mkdir(parents=True)
     users.to_parquet(folder / USERS)
-    leaderboard(users, pd.DataFrame(), params.evaluate, 0).to_parquet(folder / TABLE)
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text("utf-8"), "utf-8")
+    leaderboard(users, pd.DataFrame(), evaluate, 0).to_parquet(folder / TABLE)
+    summary = {
+        "dataset": "ml-100k",
+        "split": "random",
+        "folds": [0, 1, 2, 3, 4],
+        "training_seeds": [0, 1, 2],
+        "evaluate": evaluate.model_dump(),
+        "seed": 0,
+    }
+    (folder / SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    tables.means.cache_clear()
     return tmp_path
 
 
 @pytest.mark.usefixtures("run")
-def test_the_board_marks_the_best_of_each_column() -> None:
+def test_the_board_marks_what_prints_as_the_best_of_its_column() -> None:
     assert tables.table_of(["board"]) == [
         "| method | rmse K=0 | rmse K=5 | ndcg@5 K=5 | recall@10 K=5 |",
         "|---|--:|--:|--:|--:|",
         "| bias | **1.100** | 1.000 | **0.500** | **0.250** |",
-        "| b | 1.100 | **0.900** | 0.500 | 0.250 |",
+        "| b | **1.100** | **0.900** | **0.500** | **0.250** |",
     ]
 
 
 @pytest.mark.usefixtures("run")
 def test_differences_have_their_interval() -> None:
-    assert tables.table_of(["minus", "b", "bias"])[-1] == (
-        "| bias | +.0000 [+.0000, +.0000] | -.1000 [-.1000, -.1000] |"
+    row = tables.table_of(["minus", "b", "bias"])[-1]
+    equal, better = row.removeprefix("| bias | ").removesuffix(" |").split(" | ")
+    assert equal == "+.0000 [+.0000, +.0000]"
+    mean, low, high = (
+        float(part) for part in better.translate(str.maketrans("[],", "   ")).split()
     )
+    assert low < mean < high < 0
+    # the mean of 40 errors of .81 +- .5 has a standard deviation of .5 / sqrt(40)
+    assert mean == pytest.approx(-0.1, abs=1e-4)
+    assert high - low == pytest.approx(2 * 1.96 * 0.5 / 40**0.5 / (2 * 0.9), rel=0.1)
     assert tables.table_of(["rows", "b", "bias"])[2:] == [
-        "| b | 1.1000 | .9000 | -.1000 [-.1000, -.1000] |",
+        f"| b | 1.1000 | .9000 | {better} |",
         "| bias | 1.1000 | 1.0000 |  |",
     ]
 
@@ -65,27 +84,72 @@ def test_refreshing_changes_the_tables_of_the_run_and_nothing_else(run: Path) ->
     document = run / "doc.md"
     before = (
         "a\n\n<!-- table folds: rows b -->\n| old |\n| 1 |\n\n"
-        "<!-- table other: board -->\n| x |\n\n| y |\n"
+        "<!-- table dbook: board -->\n| x |\n\n| y |\n\n<!-- table folds: board -->\n| end |"
     )
     document.write_text(before, encoding="utf-8")
     tables.main(["refresh", "folds", str(document)])
     after = document.read_text(encoding="utf-8")
-    made = "\n".join(tables.table_of(["rows", "b"]))
-    assert after == before.replace("| old |\n| 1 |", made)
+    made = ["\n".join(tables.table_of(words)) for words in (["rows", "b"], ["board"])]
+    expected = before.replace("| old |\n| 1 |", made[0]).replace("| end |", made[1] + "\n")
+    assert after == expected
     tables.main(["refresh", "folds", str(document)])
     assert document.read_text(encoding="utf-8") == after
 
 
+@pytest.mark.parametrize(
+    ("run_name", "text", "message"),
+    [
+        ("temporal", "<!-- table temporal: board -->\n| x |\n", "temporal is .* what lies here"),
+        ("folds", "<!-- table temporal: board -->\n| x |\n", "none of the documents"),
+        ("folds", "<!-- table folds: board -->\n\n| x |\n", "no table right below"),
+        ("folds", "<!-- table folds: poem -->\n| x |\n", "b.md.*poem"),
+        ("folds", "<!-- table folds: minus b nobody -->\n| x |\n", "b.md.*nobody"),
+    ],
+)
+def test_where_one_table_cannot_be_made_no_document_changes(
+    run: Path, run_name: str, text: str, message: str
+) -> None:
+    good, bad = run / "a.md", run / "b.md"
+    table = "" if "none" in message else f"<!-- table {run_name}: rows b -->\n| x |\n"
+    good.write_text(table, encoding="utf-8")
+    bad.write_text(text, encoding="utf-8")
+    before = [path.read_bytes() for path in (good, bad)]
+    with pytest.raises(ParamsError, match=message):
+        tables.main(["refresh", run_name, str(good), str(bad)])
+    assert [path.read_bytes() for path in (good, bad)] == before
+
+
 @pytest.mark.usefixtures("run")
-def test_an_unknown_method_or_table_is_named() -> None:
-    with pytest.raises(ParamsError, match="nobody"):
-        tables.table_of(["minus", "b", "nobody"])
-    with pytest.raises(ParamsError, match="poem"):
-        tables.table_of(["poem"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("poem", "", "minus b", "board b", "rows", "rows nobody", "minus b bias --metric poem"),
+        *("minus b nobody", "refresh", "refresh poem README.md", "refresh folds"),
+    ],
+)
+def test_what_is_no_table_is_refused(words: str) -> None:
+    with pytest.raises(ParamsError):
+        tables.main(words.split())
+
+
+def test_without_an_evaluation_it_is_said_how_to_get_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArtefactError, match="dvc repro"):
+        tables.main(["board"])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_marked_table_can_be_made_and_is_there(document: Path) -> None:
-    for match in tables.MARKED.finditer(document.read_text(encoding="utf-8")):
-        tables.parsed(match["how"].split())
-        assert match["table"].count("\n") > 2, match[0]
+def test_every_marked_table_is_one_that_can_be_made(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    found = list(tables.MARKED.finditer(text))
+    assert len(found) == text.count("<!-- table ")
+    for match in found:
+        assert match["run"] in tables.RUNS
+        options = tables.parser().parse_args(match["how"].split())
+        first = [line.split(" | ")[0].removeprefix("| ") for line in match["table"].splitlines()]
+        if options.kind == "minus":
+            assert first[2:] == options.others
+        if options.kind == "rows":
+            assert first[2:] == options.methods

@@ -181,6 +181,22 @@ def test_estimated_penalties_are_where_the_evidence_is_stationary() -> None:
         assert slope == pytest.approx(0, abs=1e-2)
 
 
+def test_only_users_have_penalties_that_are_estimated(model: Factorisation) -> None:
+    given = VBPMF.side_penalty
+    assert (model.items.penalty[1:] == given).all()
+    estimated = model.users.penalty[1:] != given
+    assert estimated.all() if model.users.relevance else not estimated.any()
+
+
+@pytest.mark.parametrize(("entities", "attributes"), [(1, 0), (1, 2), (2, 5), (30, 0)])
+def test_a_prior_of_few_entities_or_no_attributes_is_one(entities: int, attributes: int) -> None:
+    side = side_of(np.random.default_rng(0), np.zeros((1 + attributes, 2)), n=entities)
+    for _ in range(3):
+        side.refit_prior()
+    assert np.isfinite(side.prior_map).all()
+    assert (np.linalg.eigvalsh(side.prior_covariance) > 0).all()
+
+
 def test_an_attribute_that_says_nothing_is_left_out() -> None:
     rng = np.random.default_rng(1)
     side = side_of(rng, np.array([[3.0, 1.0], [1.0, -0.5], [0.0, 0.0]]), n=400)

@@ -4,7 +4,8 @@ A rating is ``b_i + w_u0 + v_i . w_u[1:] + e`` with ``e ~ N(0, s2 / t_u)``. A pr
 ``z_i = (b_i, v_i)`` are ``N(f_i W, Lambda)`` and users ``w_u`` are ``N(x_u A, Sigma)``. Mean field
 over users and items (Lim & Teh 2007) gives closed-form posteriors, each read with the other's
 posterior covariance; W, A, Lambda, Sigma and s2 then follow from expected statistics (cf. the
-feature-based priors of Agarwal & Chen 2009). Nothing is penalised by hand but the two maps.
+feature-based priors of Agarwal & Chen 2009). Nothing is penalised by hand but the two maps, in
+``vbpmf_audience`` that of the items alone.
 
 In ``vbpmf`` ``f_i`` is the items' side information and ``t_u = 1``. In ``vbpmf_audience`` ``f_i``
 also says who rates an item (:mod:`coldstart.models.audience`), and how exact a user's ratings are,
@@ -45,7 +46,8 @@ SHAPE = 5.0
 FLOOR = 1e-6
 """Added to the diagonal of prior covariances, so that a factor that dies leaves no singular one."""
 MOST = 1e6
-"""Largest penalty that is estimated: an attribute that says nothing is as good as left out."""
+"""Largest penalty that is estimated, a guard: that of what says nothing grows with every sweep, by
+the number of users at most."""
 
 
 class Gaussians(NamedTuple):
@@ -124,26 +126,29 @@ class Side:
     def refit_prior(self) -> None:
         """Map, covariance and, where they are estimated, penalties from the posteriors.
 
-        Only entities with a rating count. With ``H`` the hat matrix of the map's regression, the
-        covariance is a sum over ``n - tr H`` of the ``n`` entities: the map's own uncertainty.
+        Only the n entities with a rating count. With ``H`` the hat matrix of the map's regression,
+        the covariance divides by ``n - tr H`` and not by ``n``, which is what an expectation over
+        the map comes to. The maximum of the evidence would also add the prior's own share, ``W'aW``
+        (decision 82).
         """
         mean, covariance = (part[self.active] for part in self.posterior)
         features = self.features[self.active]
         gram = features.T @ features
-        uncertainty = np.linalg.inv(gram + np.diag(self.penalty))
+        uncertainty = np.linalg.inv(gram + np.diag(self.penalty))  # in units of the covariance
         self.prior_map = uncertainty @ features.T @ mean
         rest = mean - features @ self.prior_map
         freedom = len(rest) - np.trace(uncertainty @ gram)
-        spread = (rest.T @ rest + covariance.sum(axis=0)) / max(freedom, 1.0)
+        total = rest.T @ rest + covariance.sum(axis=0)
+        spread = total / max(freedom, 1.0)  # of one entity the constant leaves none
         self.prior_covariance = spread + FLOOR * np.eye(len(spread))
         if self.relevance:
             self.penalty = self._likeliest_penalty(np.diag(uncertainty))
 
-    def _likeliest_penalty(self, uncertainty_G: Array) -> Array:
-        """``D / E[w' Lambda^-1 w]`` for each row of the map, the step of EM."""
+    def _likeliest_penalty(self, uncertainty: Array) -> Array:
+        """``D / E[w' Lambda^-1 w]`` for each row of the map, the step of EM: ``[1 + G]``."""
         rows, D = self.prior_map, self.prior_map.shape[1]
-        scale_G = (rows @ np.linalg.inv(self.prior_covariance) * rows).sum(1) + D * uncertainty_G
-        penalty = np.asarray((D / scale_G).clip(1 / MOST, MOST), dtype=np.float64)
+        size = (rows @ np.linalg.inv(self.prior_covariance) * rows).sum(1) + D * uncertainty
+        penalty = np.asarray((D / size).clip(1 / MOST, MOST), dtype=np.float64)
         penalty[0] = 0
         return penalty
 
