@@ -209,6 +209,41 @@ def test_an_attribute_that_says_nothing_is_left_out() -> None:
     assert side.penalty[0] == 0
 
 
+def test_balancing_changes_no_prediction_and_makes_both_sides_alike(model: Factorisation) -> None:
+    def next_step() -> tuple[np.ndarray, np.ndarray]:
+        """What the items' step then gives for a user as the prior has it: mean and variance."""
+        items = model.items.solve(model.item_moments(), model.noise)
+        user = np.concatenate([[1.0], model.users.prior_map[0, 1:]])
+        return items.mean @ user, np.einsum("ide,d,e->i", items.covariance, user, user)
+
+    errors, (mean, variance) = model.expected_errors(), next_step()
+    model.balance()
+    np.testing.assert_allclose(model.expected_errors(), errors, rtol=1e-8)
+    for after, before in zip(next_step(), (mean, variance), strict=True):
+        np.testing.assert_allclose(after, before, rtol=1e-8)
+    users, items = (s.prior_covariance[1:, 1:] for s in (model.users, model.items))
+    np.testing.assert_allclose(users, items, atol=1e-9)
+    np.testing.assert_allclose(users, np.diag(np.diag(users)), atol=1e-9)
+    np.testing.assert_allclose(model.users.prior_map[0, 1:], 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("params", [VBPMF, OF_USERS], ids=["one for all", "of users"])
+def test_factors_that_fade_stay_in_range_however_long_it_runs(
+    prepared: Prepared, params: VBPMFParams
+) -> None:
+    """More factors than sixty items bear, and the correction for degrees of freedom is large."""
+    history = prepared.history(0)
+    users = np.unique(history.users_R.numpy())
+    model = Factorisation.start(history, users, params.model_copy(update={"factors": 12}), seed=0)
+    for _ in range(400):
+        model.sweep()
+    for side in (model.users, model.items):
+        variances = np.linalg.eigvalsh(side.prior_covariance)
+        assert variances[0] > 0
+        assert variances[-1] < 100
+    assert 0 < model.noise < 1
+
+
 def test_sweeps_converge(prepared: Prepared) -> None:
     history = prepared.history(0)
     model = Factorisation.start(history, np.unique(history.users_R.numpy()), VBPMF, seed=1)

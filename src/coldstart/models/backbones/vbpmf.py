@@ -45,6 +45,10 @@ SHAPE = 5.0
 """Of the Gamma prior, with mean 1, of how exact a user's ratings are: worth ten ratings."""
 FLOOR = 1e-6
 """Added to the diagonal of prior covariances, so that a factor that dies leaves no singular one."""
+FAINT = 1e-4
+"""Least variance that factors of users may have before coordinates are chosen anew."""
+FAR = 2.0
+"""Furthest from 0, in standard deviations, that their mean may be."""
 MOST = 1e6
 """Largest penalty that is estimated, a guard: that of what says nothing grows with every sweep, by
 the number of users at most."""
@@ -144,6 +148,18 @@ class Side:
         if self.relevance:
             self.penalty = self._likeliest_penalty(np.diag(uncertainty))
 
+    def shifted(self, by: Array) -> None:
+        """Add ``by`` to all means, and to what the map predicts."""
+        self.posterior = self.posterior._replace(mean=self.posterior.mean + by)
+        self.prior_map[0] += by
+
+    def turned(self, by: Array) -> None:
+        """The linear map ``by`` of everything."""
+        mean, covariance = self.posterior
+        self.posterior = Gaussians(mean @ by.T, by @ covariance @ by.T)
+        self.prior_map = self.prior_map @ by.T
+        self.prior_covariance = by @ self.prior_covariance @ by.T
+
     def _likeliest_penalty(self, uncertainty: Array) -> Array:
         """``D / E[w' Lambda^-1 w]`` for each row of the map, the step of EM: ``[1 + G]``."""
         rows, D = self.prior_map, self.prior_map.shape[1]
@@ -218,6 +234,32 @@ class Factorisation:
         self.items.posterior = self.items.solve(self.item_moments(), self.noise)
         self.items.refit_prior()
         self._refit_noise()
+        if self._adrift():
+            self.balance()
+
+    def balance(self) -> None:
+        """Choose coordinates: users' factors have mean 0 and the prior covariance of the items'.
+
+        Ratings read products of factors, so no prediction changes. Sweeps leave the coordinates to
+        chance, and since covariances divide by less than the number of entities, those of a factor
+        that says little drift, without end where items are few.
+        """
+        mean = np.concatenate([[0.0], self.users.prior_map[0, 1:]])
+        self.users.shifted(-mean)
+        root = np.linalg.cholesky(self.users.prior_covariance[1:, 1:])
+        shear = np.eye(len(mean))
+        shear[0] += mean  # the items' offsets take over what users have in common
+        self.items.turned(shear)
+        items = self.items.prior_covariance[1:, 1:]
+        square, rotation = np.linalg.eigh(root.T @ items @ root)
+        quarter = square[:, None] ** 0.25
+        self.users.turned(_beside_one(quarter * (rotation.T @ np.linalg.inv(root))))
+        self.items.turned(_beside_one(rotation.T @ root.T / quarter))
+
+    def _adrift(self) -> bool:
+        mean, covariance = self.users.prior_map[0, 1:], self.users.prior_covariance[1:, 1:]
+        faint = np.linalg.eigvalsh(covariance)[0] < FAINT
+        return bool(faint or mean @ np.linalg.solve(covariance, mean) > FAR**2)
 
     def item_moments(self, users: NDArray[np.int64] | None = None) -> Moments:
         """What the items' posteriors need of the ratings of some users; None for all."""
@@ -248,6 +290,13 @@ class Factorisation:
         total += self.by_user.pattern @ (offset**2 + items.covariance[:, 0, 0])
         total += (moments.gram * second).sum((1, 2)) - 2 * (moments.right * mean).sum(1)
         return np.asarray(total, dtype=np.float64)
+
+
+def _beside_one(turn: Array) -> Array:
+    """The same for factors that stand behind a bias, which stays as it is."""
+    whole = np.eye(1 + len(turn))
+    whole[1:, 1:] = turn
+    return whole
 
 
 def _moments(ratings: Ratings, design: Design) -> Moments:
