@@ -166,4 +166,5 @@ def _choice(
     penalty_JJ = params.penalty * params.draws * torch.eye(z_TJ.shape[1]).double()
     gram_JJ = z_TJ.mT @ z_TJ + penalty_JJ
     choice_JD = torch.linalg.solve(gram_JJ, z_TJ.mT @ y_TD)
-    return choice_JD, y_TD - z_TJ @ choice_JD
+    # by row, as it lies when read from a bundle: products differ by that in the last bit
+    return choice_JD.contiguous(), y_TD - z_TJ @ choice_JD
