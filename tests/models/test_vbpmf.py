@@ -10,13 +10,8 @@ from scipy.stats import gamma, multivariate_normal
 from coldstart.data.prepared import Prepared
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import fit_backbone
-from coldstart.models.backbones.vbpmf import (
-    SHAPE,
-    Factorisation,
-    Gaussians,
-    Side,
-    _moments,
-)
+from coldstart.models.backbones.vbpmf import SHAPE, Factorisation, _moments
+from coldstart.models.backbones.vbpmf_side import Gaussians, Side
 from coldstart.params import Params, VBPMFParams, load_params
 
 VBPMF = VBPMFParams(
