@@ -58,6 +58,7 @@ def parser() -> Parser:
     of_minus.add_argument("method")
     of_minus.add_argument("others", nargs="+")
     of_minus.add_argument("--metric", default="rmse")
+    of_minus.add_argument("--never-validated", action="store_true")
     kinds.add_parser("rows", help=rows.__doc__).add_argument("methods", nargs="+")
     of_refresh = kinds.add_parser("refresh", help=refresh.__doc__)
     of_refresh.add_argument("run", choices=RUNS)
@@ -76,7 +77,7 @@ def table_of(words: Sequence[str]) -> list[str]:
     if options.kind == "board":
         return board()
     if options.kind == "minus":
-        return minus(options.method, options.others, options.metric)
+        return minus(options.method, options.others, options.metric, options.never_validated)
     if options.kind == "rows":
         return rows(options.methods)
     raise ParamsError(f"{options.kind}: no table")
@@ -95,11 +96,11 @@ def board() -> list[str]:
     return markdown(["method", *values], body)
 
 
-def minus(method: str, others: Sequence[str], metric: str) -> list[str]:
+def minus(method: str, others: Sequence[str], metric: str, never_validated: bool) -> list[str]:
     """A method minus each of some others, with intervals."""
     body = []
     for other in others:
-        found = compare_rows(method, other, metric).set_index("k")
+        found = compare_rows(method, other, metric, never_validated=never_validated).set_index("k")
         body.append([other, *(_difference(row) for _, row in found.iterrows())])
     title = f"{method} minus" + ("" if metric == "rmse" else f", {metric}")
     return markdown([title, *(f"K={k}" for k in found.index)], body)

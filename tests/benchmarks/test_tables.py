@@ -80,6 +80,20 @@ def test_differences_have_their_interval() -> None:
     ]
 
 
+def test_who_validates_in_another_fold_can_be_left_out(run: Path) -> None:
+    path = run / layout.EVALUATION / USERS
+    users = pd.read_parquet(path)
+    odd = users[(users["user"] % 2 == 1) & (users["k"] == 5)]
+    pd.concat([users, odd.assign(fold=1, role="validation")]).to_parquet(path)
+    row = tables.table_of(["minus", "b", "bias", "--never-validated"])[-1]
+    difference = f"{0.31**0.5 - 1:+.4f}".replace("0.", ".")  # every even user has the same error
+    assert row.endswith(f"| {difference} [{difference}, {difference}] |")
+
+    pd.concat([users, users.assign(fold=1, role="validation")]).to_parquet(path)
+    with pytest.raises(ParamsError, match="every cold user validates in another fold"):
+        tables.table_of(["minus", "b", "bias", "--never-validated"])
+
+
 def test_refreshing_changes_the_tables_of_the_run_and_nothing_else(run: Path) -> None:
     document = run / "doc.md"
     before = (

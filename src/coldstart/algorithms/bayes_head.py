@@ -155,6 +155,7 @@ class BayesHead(MetaLearner[BayesHeadParams]):
 
     def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
         """Add one rating per user to the state: exactly what adapting to all of them gives."""
+        items_B, targets_B = items_B.cpu(), targets_B.cpu()  # numpy serves
         one = Support(
             items_BS=items_B.unsqueeze(1),
             targets_BS=targets_B.unsqueeze(1),
@@ -162,7 +163,8 @@ class BayesHead(MetaLearner[BayesHeadParams]):
             users_BF=torch.empty(len(items_B), 0),
             crossfit_B=torch.zeros_like(items_B),
         )
-        sums_BX = state["sums_BX"] + torch.from_numpy(self._served.sums(one))
+        more_BX = torch.from_numpy(self._served.sums(one))
+        sums_BX = state["sums_BX"] + more_BX.to(state["sums_BX"].device)
         return solved(sums_BX, state["attributes_BE"], self.backbone.choice_damping)
 
     @cached_property

@@ -83,6 +83,10 @@ def compare(
     a: Annotated[str, typer.Argument(help="A method.")],
     b: Annotated[str, typer.Argument(help="The method to subtract.")],
     metric: Annotated[str, typer.Option(help="Metric to compare.")] = "rmse",
+    never_validated: Annotated[
+        bool,
+        typer.Option("--never-validated", help="Leave out who validates in another fold."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print the paired difference A - B on cold users at every K."""
@@ -90,7 +94,7 @@ def compare(
     from coldstart.evaluation.console import comparison_table
     from coldstart.evaluation.leaderboard import compare_rows
 
-    rows = compare_rows(a, b, metric)
+    rows = compare_rows(a, b, metric, never_validated=never_validated)
     if as_json:
         typer.echo(to_json(rows, ["split", "k", "mean", "low", "high"]))
         return

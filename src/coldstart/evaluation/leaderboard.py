@@ -175,15 +175,27 @@ def leaderboard_rows(metric: str | None = None, k: int | None = None) -> pd.Data
     return rows
 
 
-def compare_rows(a: str, b: str, metric: str) -> pd.DataFrame:
+def compare_rows(a: str, b: str, metric: str, *, never_validated: bool = False) -> pd.DataFrame:
     """The paired difference ``a - b`` on cold users at every K, with split.
+
+    Args:
+        a: a method.
+        b: the method to subtract.
+        metric: a name of ``METRICS``.
+        never_validated: whether to leave out who validates in another fold, and so had a say in
+            what was tuned there.
 
     Raises:
         ArtefactError: nothing was evaluated here.
-        ParamsError: an unknown method or metric.
+        ParamsError: an unknown method or metric, or every cold user validates in another fold.
     """
     users, summary = read_table(USERS), read_summary()
+    validating = users.loc[users["role"] == "validation", "user"]
     users = users[users["role"] == "cold"]
+    if never_validated:
+        users = users[~users["user"].isin(validating)]
+        if users.empty:
+            raise ParamsError("never_validated: every cold user validates in another fold")
     known = users["method"].unique().tolist()
     for name in (a, b):
         if name not in known:
