@@ -6,7 +6,8 @@ Reads what a run with ``head: click`` wrote, the methods' bundles and the query 
         --set 'prepare.folds=[0,1,2,3,4]' \
         --set 'meta_train.algorithms=[maml, bayes_head, finetune]' > p && mv p params.yaml
     dvc repro evaluate
-    python benchmarks/clicks.py popularity bias deepfm finetune maml bayes_head
+    python benchmarks/clicks.py popularity bias ridge vbpmf vbpmf_implicit \
+        deepfm finetune maml bayes_head blend
 
 Log loss and AUC per user are those of the leaderboard. The pooled AUC is over all pairs of a liked
 and a not liked query item, whoever rated them, so a method must also know who likes much; its
