@@ -12,8 +12,9 @@ encoding ``e`` and metric ``m``. Deviations from the paper: the loss is the head
 over classes; prototypes are shrunk towards a common ``p0``, so that without support both are equal
 and the score is the prior's; their weights do not sum to 1, so that a strong opinion moves a
 prototype further than a weak one; the metric's weights are learned, of any sign. Since
-``p+ - p-`` is linear in ``t``, the start is one gradient step of a linear head on the backbone's
-factors; the encodings of the network have weight 0 in the metric there.
+``p+ - p-`` is linear in ``t``, the start orders items as one gradient step of a linear head on the
+backbone's factors does; ``(|p-|^2 - |p+|^2) / 2`` shifts all of a user's scores by the same. The
+encodings of the network have weight 0 in the metric there.
 
 Legend: B users, S support, I items, E factors, X inputs, H hidden units, P encoding = E + H.
 """
