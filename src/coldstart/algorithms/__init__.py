@@ -1,4 +1,4 @@
-"""Meta-learners by name. Adding one is a file, a line here and a section of ``params.yaml``."""
+"""Meta-learners by name. To add one: docs/algorithms.md, "Adding an algorithm"."""
 
 from __future__ import annotations
 

@@ -7,8 +7,9 @@ follow the global update (algorithm 1, through the local steps). Neither the bac
 features nor its offsets are read, so an untrained MeLU is not the backbone. Content is what a
 dataset has; with none MeLU is a constant and what a user adapts of it.
 
-Deviations: fields are the user's attributes, genres, year and graph; since a backbone does not tell
-the fields of items apart, each of their embeddings is a linear map of all item columns. The output
+Deviations: content is the user's attributes, genres, year and graph. All attributes share one
+embedding; since a backbone does not tell the fields of items apart, each of the three embeddings of
+an item is a linear map of all its columns. The output
 starts at the mean rating of the historical users, not at 0. Adam is the outer optimiser.
 
 Legend: B users, I items, N catalogue, F user features, G item columns, E embedding of the user,
@@ -42,7 +43,7 @@ _DECISION = ("w1_DH", "w1_EH", "b1_1H", "w2_HH", "b2_1H", "w3_H1", "b3_11")
 class MeLUParams(Section):
     """Shape of the network, and both updates."""
 
-    embedding: int = Field(ge=1, le=1024, description="Width of the embedding of a content field.")
+    embedding: int = Field(ge=1, le=1024, description="Width of an embedding of content.")
     hidden: int = Field(ge=1, le=1024, description="Width of the two decision layers.")
     inner_steps: int = Field(ge=0, le=100, description="Local updates.")
     inner_rate: float = Field(gt=0, le=10, description="Step size of the local update.")
