@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from coldstart import layout
-from coldstart.algorithms.base import Theta
+from coldstart.algorithms._base import Theta
 from coldstart.algorithms.bayes_head import BayesHead, BayesHeadParams
 from coldstart.data.episodes import Episodes, Support
 from coldstart.data.prepared import Prepared

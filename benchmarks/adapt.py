@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 from coldstart.algorithms import ALGORITHMS
 from coldstart.algorithms import check_params as check_algorithms
 from coldstart.baselines import BASELINES, check_params
-from coldstart.baselines.fitting import fit_backbones, fit_baselines
+from coldstart.baselines._fitting import fit_backbones, fit_baselines
 from coldstart.combinations import COMBINATIONS
 from coldstart.combinations import check_params as check_combinations
 from coldstart.combinations.base import Ingredients

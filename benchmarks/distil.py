@@ -25,8 +25,8 @@ from coldstart.combinations import check_params
 from coldstart.combinations.base import Ingredients
 from coldstart.combinations.student import Student, StudentParams
 from coldstart.data.prepared import Prepared
-from coldstart.evaluation.methods import bundle_folder, load_method
 from coldstart.evaluation.protocol import Role, evaluate, evaluation_set
+from coldstart.methods import bundle_folder, load_method
 from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
 from coldstart.models.recommender import Recommender

@@ -28,7 +28,7 @@ from coldstart import layout
 from coldstart.algorithms import ALGORITHMS
 from coldstart.algorithms import check_params as check_algorithms
 from coldstart.baselines import BASELINES
-from coldstart.baselines.fitting import fit_backbones, fit_baselines
+from coldstart.baselines._fitting import fit_backbones, fit_baselines
 from coldstart.data.prepared import Prepared
 from coldstart.data.sources import read_source
 from coldstart.data.spare import spare_episodes

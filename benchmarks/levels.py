@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from coldstart.baselines.fitting import fit_backbones, fit_baselines
+from coldstart.baselines._fitting import fit_backbones, fit_baselines
 from coldstart.data.sources import Source, read_source
 from coldstart.data.spare import spare_episodes
 from coldstart.data.tables import prepare_source

@@ -31,8 +31,8 @@ import torchopt
 from torch import Tensor, nn
 
 from coldstart.algorithms import ALGORITHMS
-from coldstart.algorithms.inner_loop import SGD, descend
-from coldstart.algorithms.network import hidden
+from coldstart.algorithms._inner_loop import SGD, descend
+from coldstart.algorithms._network import hidden
 from coldstart.training.allocator import keep_freed_memory
 from matmul_share import matmul_share, medians
 

@@ -23,7 +23,7 @@ import pandas as pd
 
 from coldstart.errors import ColdstartError, ParamsError
 from coldstart.evaluation.leaderboard import TABLE, compare_rows, read_summary, read_table
-from coldstart.evaluation.methods import REFERENCE
+from coldstart.methods import REFERENCE
 
 RUNS = {
     "folds": {"dataset": "ml-100k", "split": "random", "folds": 5, "training_seeds": 3},

@@ -19,9 +19,10 @@ from urllib.parse import quote
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from coldstart import environment
 from coldstart.errors import NEVER_RETRY
 
-REPORTS = os.environ.get("COLDSTART_REPORTS_URL", "http://127.0.0.1:8090")
+REPORTS = environment.REPORTS_URL.text()
 
 
 class WorkerLost(AirflowException):  # type: ignore[misc]
@@ -66,7 +67,7 @@ class Coldstart(BaseOperator):  # type: ignore[misc]
             with answer.open("w") as out:
                 process = subprocess.Popen(
                     [sys.executable, "-m", "coldstart", *arguments],
-                    env={**os.environ, "COLDSTART_ERROR_FILE": str(error)},
+                    env={**os.environ, environment.ERROR_FILE.name: str(error)},
                     stdin=subprocess.PIPE,
                     stdout=out,
                     stderr=subprocess.PIPE,

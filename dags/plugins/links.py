@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 from airflow.plugins_manager import AirflowPlugin
 
-_REPORTS = os.environ.get("COLDSTART_REPORTS_URL", "http://127.0.0.1:8090")
+from coldstart import environment
+
+_REPORTS = environment.REPORTS_URL.text()
 
 
 class ColdstartLinks(AirflowPlugin):  # type: ignore[misc]
@@ -22,7 +22,7 @@ class ColdstartLinks(AirflowPlugin):  # type: ignore[misc]
         },
         {
             "name": "MLflow",
-            "href": os.environ.get("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000"),
+            "href": environment.TRACKING_URI.text() or "http://127.0.0.1:5000",
             "destination": "nav",
         },
         {

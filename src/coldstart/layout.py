@@ -1,13 +1,12 @@
 """Where everything lies, relative to the root of a checkout or a scratch workspace.
 
 Stages write under ``artifacts/`` only; ``data/`` belongs to ``data.dvc``. State that is not a
-result (databases, caches, checkpoints, logs) lies under ``COLDSTART_HOME``, by default
-``.coldstart/`` in the project.
+result (databases, caches, checkpoints, logs) lies under ``COLDSTART_HOME``, see
+:mod:`coldstart.environment`.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
@@ -36,8 +35,3 @@ def fold_folder(root: Path, fold: int) -> Path:
 def seed_folder(root: Path, fold: int, seed: int) -> Path:
     """Folder of one training run: meta-learners and combinations have one per fold and seed."""
     return root / f"fold-{fold}" / f"seed-{seed}"
-
-
-def home() -> Path:
-    """Folder for state that is not a result; from the environment, else ``.coldstart`` here."""
-    return Path(os.environ.get("COLDSTART_HOME") or ".coldstart").absolute()

@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from coldstart import layout
+from coldstart import environment, layout
 from coldstart.dvc_command import dvc_batch
 from coldstart.errors import ArtefactError, ColdstartError, ParamsError, ServiceError
 from coldstart.params import Params, parse_section
@@ -31,8 +31,6 @@ from coldstart.process import run_group
 
 PIPELINE_FILES = ("dvc.yaml", "data.dvc", ".dvcignore")
 CODE = Path("src/coldstart")
-ERROR_FILE = "COLDSTART_ERROR_FILE"
-RUN_KEY = "COLDSTART_RUN_KEY"
 
 
 class _Lockfile(yaml.SafeDumper):
@@ -139,7 +137,7 @@ def workspace(project: Path, request: Request) -> Iterator[Path]:
         ArtefactError: ``project`` lacks a file of the pipeline.
     """
     parse_section(Params, yaml.safe_load(request.params), "params.yaml")
-    root = Path(os.environ.get("COLDSTART_WORK") or layout.home() / "work")
+    root = environment.work()
     root.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="stage-", dir=root))
     try:
@@ -157,13 +155,11 @@ def write_lock(path: Path, lock: Lock) -> None:
 
 def dvc_config(*, no_scm: bool) -> str:
     """Text of a ``.dvc/config`` that points at the remote and the cache of this host."""
-    remote = os.environ.get("COLDSTART_DVC_REMOTE") or str(layout.home() / "dvc" / "remote")
-    cache = os.environ.get("COLDSTART_DVC_CACHE") or str(layout.home() / "dvc" / "cache")
     return (
         "[core]\n    analytics = false\n    check_update = false\n    remote = local\n"
         + ("    no_scm = true\n" if no_scm else "")
-        + f"[cache]\n    dir = {cache}\n"
-        + f"['remote \"local\"']\n    url = {remote}\n    verify = true\n"
+        + f"[cache]\n    dir = {environment.dvc_cache()}\n"
+        + f"['remote \"local\"']\n    url = {environment.dvc_remote()}\n    verify = true\n"
     )
 
 
@@ -188,17 +184,17 @@ def _fill(folder: Path, project: Path, request: Request) -> None:
 def _run(folder: Path, arguments: Sequence[str], request: Request) -> str:
     """Run a process of the workspace; its error, if it left one, is raised as its own kind."""
     error_file = folder / "error.json"
-    environment = {
+    variables = {
         **os.environ,
         "PYTHONPATH": str(folder / "src"),  # the code that was hashed is the code that runs
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "COLDSTART_HOME": str(layout.home()),
+        environment.HOME.name: str(environment.home()),
         "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site"),
         "DVC_NO_ANALYTICS": "1",
-        ERROR_FILE: str(error_file),
-        RUN_KEY: request.run_id,
+        environment.ERROR_FILE.name: str(error_file),
+        environment.RUN_KEY.name: request.run_id,
     }
-    code, said = run_group(arguments, cwd=folder, env=environment)
+    code, said = run_group(arguments, cwd=folder, env=variables)
     if code == 0:
         return said
     if error_file.exists():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from coldstart.algorithms import ALGORITHMS, check_section
-from coldstart.algorithms.base import MetaLearner
+from coldstart.algorithms._base import MetaLearner
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.heads import HEADS

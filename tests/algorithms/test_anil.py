@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from coldstart.algorithms import check_section
-from coldstart.algorithms.base import MetaLearner
-from coldstart.algorithms.network import subset
+from coldstart.algorithms._base import MetaLearner
+from coldstart.algorithms._network import subset
 from coldstart.data.episodes import Episodes
 from coldstart.errors import ParamsError
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from coldstart.algorithms.base import MetaLearner
+from coldstart.algorithms._base import MetaLearner
+from coldstart.algorithms._bayes_sums import Sums
 from coldstart.algorithms.bayes_head import BayesHead
-from coldstart.algorithms.bayes_sums import Sums
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.description import descriptions
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from coldstart.algorithms.base import MetaLearner
+from coldstart.algorithms._base import MetaLearner
 from coldstart.data.episodes import Episodes
 
 Make = Callable[..., MetaLearner[Any]]

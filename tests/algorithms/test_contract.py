@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from coldstart.algorithms import ALGORITHMS, check_section
-from coldstart.algorithms.base import MetaLearner
+from coldstart.algorithms._base import MetaLearner
 from coldstart.data.episodes import Episodes, Support
 from coldstart.errors import ParamsError
 from coldstart.models.bundle import Bundle

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from coldstart.algorithms import ALGORITHMS
-from coldstart.algorithms.base import MetaLearner
+from coldstart.algorithms._base import MetaLearner
 from coldstart.combinations import COMBINATIONS
 from coldstart.data.episodes import Episodes
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from coldstart.algorithms.base import MetaLearner, Theta
-from coldstart.algorithms.gradient import GradientLearner
+from coldstart.algorithms._base import MetaLearner, Theta
+from coldstart.algorithms._gradient import GradientLearner
 from coldstart.algorithms.imaml import IMAML, conjugate_gradients
 from coldstart.data.episodes import Episodes
 

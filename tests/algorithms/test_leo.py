@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from coldstart.algorithms.base import MetaLearner
+from coldstart.algorithms._base import MetaLearner
 from coldstart.algorithms.leo import LEO, kl, sample
 from coldstart.data.episodes import Episodes, Support
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from coldstart.algorithms.base import MetaLearner
-from coldstart.algorithms.inner_loop import SGD, FanInSGD, descend
-from coldstart.algorithms.network import subset
+from coldstart.algorithms._base import MetaLearner
+from coldstart.algorithms._inner_loop import SGD, FanInSGD, descend
+from coldstart.algorithms._network import subset
 from coldstart.data.episodes import Episodes
 
 Make = Callable[..., MetaLearner[Any]]

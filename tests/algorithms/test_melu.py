@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from coldstart.algorithms import ALGORITHMS
-from coldstart.algorithms.base import MetaLearner
+from coldstart.algorithms._base import MetaLearner
 from coldstart.data.episodes import Episodes
 
 Make = Callable[..., MetaLearner[Any]]

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from coldstart.algorithms.base import MetaLearner
-from coldstart.algorithms.inner_loop import FanInSGD, descend
-from coldstart.algorithms.interpolation import join
+from coldstart.algorithms._base import MetaLearner
+from coldstart.algorithms._inner_loop import FanInSGD, descend
+from coldstart.algorithms._interpolation import join
+from coldstart.algorithms._network import subset
+from coldstart.algorithms._proximal import proximal_loss
 from coldstart.algorithms.metaprox import MetaProx
-from coldstart.algorithms.network import subset
-from coldstart.algorithms.proximal import proximal_loss
 from coldstart.data.episodes import Episodes
 
 Make = Callable[..., MetaLearner[Any]]

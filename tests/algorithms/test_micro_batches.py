@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from coldstart.algorithms import ALGORITHMS
-from coldstart.algorithms.base import MetaLearner, Theta
+from coldstart.algorithms._base import MetaLearner, Theta
 from coldstart.data.episodes import Episodes
 from coldstart.errors import ParamsError
 from coldstart.params import LoopParams, parse_section

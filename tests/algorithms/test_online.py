@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from coldstart.algorithms import ALGORITHMS
-from coldstart.algorithms.base import MetaLearner
-from coldstart.algorithms.gradient import GradientLearner
-from coldstart.algorithms.inner_loop import Weights
-from coldstart.algorithms.online import RULES, RuleName, online_step
+from coldstart.algorithms._base import MetaLearner
+from coldstart.algorithms._gradient import GradientLearner
+from coldstart.algorithms._inner_loop import Weights
+from coldstart.algorithms._online import RULES, RuleName, online_step
 from coldstart.data.episodes import Episodes, Support
 
 Make = Callable[..., MetaLearner[Any]]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from coldstart.algorithms.base import MetaLearner
-from coldstart.algorithms.pairs import PairLearner
+from coldstart.algorithms._base import MetaLearner
+from coldstart.algorithms._pairs import PairLearner
 from coldstart.algorithms.proto import encode
 from coldstart.data.episodes import Episodes
 

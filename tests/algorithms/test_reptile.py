@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from coldstart.algorithms.base import MetaLearner
-from coldstart.algorithms.inner_loop import SGD
-from coldstart.algorithms.interpolation import join
+from coldstart.algorithms._base import MetaLearner
+from coldstart.algorithms._inner_loop import SGD
+from coldstart.algorithms._interpolation import join
 from coldstart.algorithms.reptile import Reptile
 from coldstart.data.episodes import Episodes
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from coldstart.baselines._offsets import BiasParams
 from coldstart.baselines.bias import Bias
 from coldstart.baselines.ease import Ease, EaseParams, ease_weights
-from coldstart.baselines.offsets import BiasParams
 from coldstart.data.episodes import Episodes
 from coldstart.data.prepared import Prepared
 from coldstart.models.backbone import Backbone

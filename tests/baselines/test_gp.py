@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from coldstart.baselines._item_gram import ItemGram
+from coldstart.baselines._offsets import BiasParams, fit_offsets
 from coldstart.baselines.bias import Bias
 from coldstart.baselines.gp import GP, GPParams, item_covariance
-from coldstart.baselines.item_gram import ItemGram
-from coldstart.baselines.offsets import BiasParams, fit_offsets
 from coldstart.data.episodes import Episodes
 from coldstart.data.prepared import Prepared
 from coldstart.models.backbone import Backbone

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from coldstart.baselines.base import Empty
+from coldstart.baselines._base import Empty
+from coldstart.baselines._offsets import BiasParams, Offsets, fit_offsets
 from coldstart.baselines.bias import Bias
 from coldstart.baselines.constant import Constant
 from coldstart.baselines.item_mean import ItemMean, variance_components
 from coldstart.baselines.itemknn import ItemKNN, ItemKNNParams
-from coldstart.baselines.offsets import BiasParams, Offsets, fit_offsets
 from coldstart.baselines.popularity import SPAN, Popularity
 from coldstart.baselines.random import Random
 from coldstart.baselines.ridge import Ridge, RidgeParams

@@ -10,7 +10,7 @@ import torch
 
 from coldstart.combinations import COMBINATIONS, possible
 from coldstart.data.episodes import Episodes, Support
-from coldstart.evaluation.methods import load_method
+from coldstart.methods import load_method
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params
 

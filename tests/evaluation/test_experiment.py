@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from coldstart.evaluation.experiment import candidate, untuned_rival
-from coldstart.evaluation.report_parts import cards
 from coldstart.params import Params
+from coldstart.reporting.parts import cards
 
 HIGH, LOW = "popularity", "item_mean"
 

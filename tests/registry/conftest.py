@@ -85,8 +85,8 @@ def here(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def evaluated(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace in which everything up to ``evaluate`` has run; do not write to it."""
-    from coldstart.data.profile import profile_of
     from coldstart.data.sources import read_source
+    from coldstart.intake.profile import profile_of
     from coldstart.stages import combine, evaluate, meta_train, prepare, pretrain
 
     folder = tmp_path_factory.mktemp("workspace")

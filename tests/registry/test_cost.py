@@ -12,11 +12,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from coldstart.cli import app
-from coldstart.evaluation.console import cost_table
-from coldstart.evaluation.methods import method_names
+from coldstart.methods import method_names
 from coldstart.params import load_params
 from coldstart.registry import cost, runs
 from coldstart.registry.cost import Cost
+from coldstart.reporting.console import cost_table
 
 STAGE = "meta_train@finetune"
 SCHEMA = ["dataset", "split", "method", "k", "metric", "mean", "low", "high", "n_users"]

@@ -18,8 +18,9 @@ import psutil
 import pytest
 import yaml
 
+from coldstart import environment
 from coldstart.stack.airflow_api import Airflow
-from coldstart.stack.settings import MARKER, USER
+from coldstart.stack.settings import USER
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("src", "dags", "expectations", "dvc.yaml", ".dvcignore", ".gitignore", "params.yaml")
@@ -110,7 +111,7 @@ class Stack:
         found = []
         for process in psutil.process_iter():
             try:
-                if process.environ().get(MARKER) == str(self.home):
+                if process.environ().get(environment.STACK.name) == str(self.home):
                     found.append(process)
             except (psutil.Error, OSError):
                 continue

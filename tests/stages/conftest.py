@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from coldstart.data.profile import profile_of
 from coldstart.data.sources import read_source
+from coldstart.intake.profile import profile_of
 
 ROOT = Path(__file__).parents[2]
 

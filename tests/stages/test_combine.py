@@ -16,7 +16,7 @@ from coldstart import layout
 from coldstart.combinations import check_params, possible
 from coldstart.errors import ParamsError
 from coldstart.evaluation import leaderboard as board
-from coldstart.evaluation.methods import fitted_methods, load_method
+from coldstart.methods import fitted_methods, load_method
 from coldstart.params import Params, load_params, parse_section
 from coldstart.stages import evaluate
 from coldstart.stages.combine import MADE_OF, run

@@ -20,7 +20,7 @@ from coldstart.data.prepared import Prepared
 from coldstart.errors import ArtefactError, EvaluationError, ParamsError
 from coldstart.evaluation import experiment
 from coldstart.evaluation import leaderboard as board
-from coldstart.evaluation.methods import load_method
+from coldstart.methods import load_method
 from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
 from coldstart.models.heads import HEADS

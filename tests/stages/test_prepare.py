@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from coldstart.data.prepared import Prepared
-from coldstart.data.profile import profile_of
 from coldstart.data.sources import folder_digest, read_source
 from coldstart.errors import ArtefactError, DataError
+from coldstart.intake.profile import profile_of
 from coldstart.stages import prepare
 
 FOLDER = Path("artifacts/prepared")

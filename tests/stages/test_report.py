@@ -12,7 +12,7 @@ import yaml
 
 from coldstart import layout
 from coldstart.errors import ArtefactError
-from coldstart.evaluation.report import STAMP
+from coldstart.reporting.page import STAMP
 from coldstart.stages import evaluate
 from coldstart.stages.report import run
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from coldstart.algorithms import ALGORITHMS, check_section
-from coldstart.algorithms.base import MetaLearner, Theta
+from coldstart.algorithms._base import MetaLearner, Theta
 from coldstart.data.episodes import Episodes, EpisodeSampler
 from coldstart.data.prepared import Prepared
 from coldstart.errors import TrainingDiverged

@@ -18,7 +18,7 @@ from coldstart.combinations.blend import Blend
 from coldstart.data.prepared import Prepared
 from coldstart.data.spare import spare_episodes
 from coldstart.errors import ArtefactError, ParamsError
-from coldstart.evaluation.methods import bundle_folder
+from coldstart.methods import bundle_folder
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import BACKBONES
 from coldstart.models.bundle import Bundle

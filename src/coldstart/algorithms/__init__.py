@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from coldstart.algorithms._base import MetaLearner
 from coldstart.algorithms.anil import ANIL
-from coldstart.algorithms.base import MetaLearner
 from coldstart.algorithms.bayes_head import BayesHead
 from coldstart.algorithms.cnp import CNP
 from coldstart.algorithms.finetune import FineTune

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from coldstart.algorithms.gradient import GradientLearner, OuterParams
+from coldstart.algorithms._gradient import GradientLearner, OuterParams
 
 
 class ANILParams(OuterParams):

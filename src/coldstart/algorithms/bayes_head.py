@@ -26,9 +26,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from coldstart.algorithms.base import MetaLearner, Theta
-from coldstart.algorithms.bayes_serving import Served
-from coldstart.algorithms.bayes_sums import Sums, exactness, precision, solved
+from coldstart.algorithms._base import MetaLearner, Theta
+from coldstart.algorithms._bayes_serving import Served
+from coldstart.algorithms._bayes_sums import Sums, exactness, precision, solved
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.description import chosen, descriptions

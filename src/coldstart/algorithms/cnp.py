@@ -18,8 +18,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from coldstart.algorithms.base import Theta
-from coldstart.algorithms.pairs import PairLearner, PairParams, dense, shrinkage, widths
+from coldstart.algorithms._base import Theta
+from coldstart.algorithms._pairs import PairLearner, PairParams, dense, shrinkage, widths
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.heads import Head, RatingHead, masked_mean

@@ -6,7 +6,7 @@ yardstick for what meta-learning a starting point adds.
 
 from __future__ import annotations
 
-from coldstart.algorithms.gradient import GradientLearner, InnerParams
+from coldstart.algorithms._gradient import GradientLearner, InnerParams
 
 
 class FineTune(GradientLearner[InnerParams]):

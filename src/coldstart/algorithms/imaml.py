@@ -5,7 +5,7 @@ phi* = argmin G(phi, theta) with G = L_S(phi) + lambda / 2 ||phi - theta||^2. Th
 steps that led there. The system is solved by a few steps of conjugate gradients, for all users at
 once, with products of the Hessian H of L_S by double backward.
 
-Deviations: distances are those of :mod:`~coldstart.algorithms.proximal`; weights that a user does
+Deviations: distances are those of :mod:`~coldstart.algorithms._proximal`; weights that a user does
 not adapt are part of theta too and receive their implicit gradient, -(dG/dphi dtheta)' z with
 z = (H + lambda)^-1 grad L_Q; where H + lambda is not positive along a direction (a ReLU network
 that has not been solved to a minimum), a user's solve ends there. Adam is the outer optimiser; a
@@ -22,10 +22,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from coldstart.algorithms.base import Theta, judged
-from coldstart.algorithms.gradient import GradientLearner, OuterParams
-from coldstart.algorithms.inner_loop import Weights, fan_in
-from coldstart.algorithms.proximal import ProximalParams, proximal_loss
+from coldstart.algorithms._base import Theta, judged
+from coldstart.algorithms._gradient import GradientLearner, OuterParams
+from coldstart.algorithms._inner_loop import Weights, fan_in
+from coldstart.algorithms._proximal import ProximalParams, proximal_loss
 from coldstart.data.episodes import Episodes, Support
 
 

@@ -30,10 +30,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from coldstart.algorithms.base import Theta, judged
-from coldstart.algorithms.gradient import GradientLearner, OuterParams
-from coldstart.algorithms.inner_loop import SGD, Weights, descend, fan_in
-from coldstart.algorithms.network import subset
+from coldstart.algorithms._base import Theta, judged
+from coldstart.algorithms._gradient import GradientLearner, OuterParams
+from coldstart.algorithms._inner_loop import SGD, Weights, descend, fan_in
+from coldstart.algorithms._network import subset
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.heads import Head

@@ -8,7 +8,7 @@ so that one rating moves a user less than twenty.
 
 from __future__ import annotations
 
-from coldstart.algorithms.gradient import GradientLearner, OuterParams
+from coldstart.algorithms._gradient import GradientLearner, OuterParams
 
 
 class MAML(GradientLearner[OuterParams]):

@@ -25,9 +25,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from coldstart.algorithms.base import MetaLearner, Theta, in_chunks
-from coldstart.algorithms.inner_loop import SGD, Weights, descend
-from coldstart.algorithms.network import hidden
+from coldstart.algorithms._base import MetaLearner, Theta, in_chunks
+from coldstart.algorithms._inner_loop import SGD, Weights, descend
+from coldstart.algorithms._network import hidden
 from coldstart.data.episodes import Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.heads import Head, masked_mean

@@ -7,8 +7,9 @@ and theta is its initial state (equations 2 to 4). With f = 1 and i = alpha it i
 As in the paper gradients and losses enter as constants (first order), and are preprocessed with
 p = 10 (appendix A). Deviations: one cell, without the paper's plain LSTM layer below it; the
 coordinates are ``sqrt(fan_in) w``, in which the layers' gradients compare (see
-:class:`~coldstart.algorithms.inner_loop.FanInSGD`); forgetting is scaled by K / (K + shrinkage), as
-the loss is, so that a user without support is left as all users start; gates are 0 before step 1.
+:class:`~coldstart.algorithms._inner_loop.FanInSGD`); forgetting is scaled by K / (K + shrinkage),
+as the loss is, so that a user without support is left as all users start; gates are 0 before
+step 1.
 
 Legend: B users, G inputs of a gate.
 """
@@ -21,9 +22,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from coldstart.algorithms.base import Theta
-from coldstart.algorithms.gradient import GradientLearner, OuterParams
-from coldstart.algorithms.inner_loop import Weights, fan_in
+from coldstart.algorithms._base import Theta
+from coldstart.algorithms._gradient import GradientLearner, OuterParams
+from coldstart.algorithms._inner_loop import Weights, fan_in
 from coldstart.data.episodes import Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.heads import Head

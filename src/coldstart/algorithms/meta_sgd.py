@@ -4,7 +4,7 @@ Alpha has the shape of the adapted weights and is part of theta: meta-training l
 start, and for each weight how far and in which direction to go (equation 3, algorithm 2); an entry
 may become negative. Deviations: alpha starts the same everywhere (the paper draws it uniformly
 from [0.005, 0.1]); ``inner_steps`` may exceed the paper's 1 and share one alpha; alpha is counted
-per input of a layer (:class:`~coldstart.algorithms.inner_loop.FanInSGD`); Adam is the outer
+per input of a layer (:class:`~coldstart.algorithms._inner_loop.FanInSGD`); Adam is the outer
 optimiser and a rating's weight follows ``shrinkage`` as in MAML.
 """
 
@@ -13,10 +13,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from coldstart.algorithms.base import Theta
-from coldstart.algorithms.gradient import GradientLearner, OuterParams
-from coldstart.algorithms.inner_loop import Weights, fan_in
-from coldstart.algorithms.network import subset
+from coldstart.algorithms._base import Theta
+from coldstart.algorithms._gradient import GradientLearner, OuterParams
+from coldstart.algorithms._inner_loop import Weights, fan_in
+from coldstart.algorithms._network import subset
 from coldstart.data.episodes import Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.heads import Head

@@ -4,7 +4,7 @@ phi* = argmin L(phi) + lambda / 2 ||phi - theta||^2 on all of a training user's 
 Reptile, whose update this is apart from the pull towards theta inside. ``lambda (theta - phi*)`` is
 the gradient of the inner minimum with respect to theta (its Moreau envelope). Deviations: phi* is
 approached by ``inner_steps`` gradient steps (the paper allows inexact solutions), distances are
-those of :mod:`~coldstart.algorithms.proximal`, a rating's weight follows ``shrinkage`` as in MAML,
+those of :mod:`~coldstart.algorithms._proximal`, a rating's weight follows ``shrinkage`` as in MAML,
 and eta falls linearly to 0. ``outer_rate`` is eta lambda, the share of the way to phi*.
 """
 
@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from coldstart.algorithms.base import Theta
-from coldstart.algorithms.inner_loop import Weights
-from coldstart.algorithms.interpolation import Interpolation, InterpolationParams
-from coldstart.algorithms.proximal import ProximalParams, proximal_loss
+from coldstart.algorithms._base import Theta
+from coldstart.algorithms._inner_loop import Weights
+from coldstart.algorithms._interpolation import Interpolation, InterpolationParams
+from coldstart.algorithms._proximal import ProximalParams, proximal_loss
 from coldstart.data.episodes import Support
 
 

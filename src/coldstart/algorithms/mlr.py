@@ -13,7 +13,7 @@ two points: exact for squared error, third order for clicks). Serving and valida
 
 Deviations: Yin et al. put q on what is not adapted, to keep it from memorising tasks, and sample
 it; here it is on the adapted head, and inner steps follow the mean. KL and distance are those of
-``sqrt(fan_in) w``, as in :mod:`~coldstart.algorithms.proximal`. Adam is the outer optimiser and a
+``sqrt(fan_in) w``, as in :mod:`~coldstart.algorithms._proximal`. Adam is the outer optimiser and a
 rating's weight follows ``shrinkage`` as in MAML.
 
 Legend: B users, Q query, D features, H hidden units.
@@ -27,10 +27,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from coldstart.algorithms.base import Theta, judged
-from coldstart.algorithms.gradient import GradientLearner, OuterParams
-from coldstart.algorithms.inner_loop import Weights, fan_in
-from coldstart.algorithms.network import hidden, subset
+from coldstart.algorithms._base import Theta, judged
+from coldstart.algorithms._gradient import GradientLearner, OuterParams
+from coldstart.algorithms._inner_loop import Weights, fan_in
+from coldstart.algorithms._network import hidden, subset
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.heads import Head

@@ -29,8 +29,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from coldstart.algorithms.base import MetaLearner, Theta
-from coldstart.algorithms.network import rated_share, standardise
+from coldstart.algorithms._base import MetaLearner, Theta
+from coldstart.algorithms._network import rated_share, standardise
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models import foldin
 from coldstart.models.backbone import Backbone

@@ -7,7 +7,7 @@ score of an item is how much nearer the liked prototype is than the disliked one
     p± = p0 + sum_s a_s relu(±t_s) (e_s - p0) / (K + c)
     score = prior + mean + 1/2 sum_x m_x ((e_x - p-_x)^2 - (e_x - p+_x)^2)
 
-with residuals ``t`` (:mod:`~coldstart.algorithms.pairs`), learned attention ``a`` of the item,
+with residuals ``t`` (:mod:`~coldstart.algorithms._pairs`), learned attention ``a`` of the item,
 encoding ``e`` and metric ``m``. Deviations from the paper: the loss is the head's, not a softmax
 over classes; prototypes are shrunk towards a common ``p0``, so that without support both are equal
 and the score is the prior's; their weights do not sum to 1, so that a strong opinion moves a
@@ -24,8 +24,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from coldstart.algorithms.base import Theta
-from coldstart.algorithms.pairs import Items, PairLearner, PairParams, dense, shrinkage, widths
+from coldstart.algorithms._base import Theta
+from coldstart.algorithms._pairs import Items, PairLearner, PairParams, dense, shrinkage, widths
 from coldstart.data.episodes import Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.heads import Head

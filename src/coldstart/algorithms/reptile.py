@@ -8,7 +8,7 @@ as there. Adam, which the paper takes, steps as far after one rating as after tw
 
 from __future__ import annotations
 
-from coldstart.algorithms.interpolation import Interpolation, InterpolationParams
+from coldstart.algorithms._interpolation import Interpolation, InterpolationParams
 
 
 class Reptile(Interpolation[InterpolationParams]):

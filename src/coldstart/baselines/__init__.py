@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coldstart.baselines.base import Baseline
+from coldstart.baselines._base import Baseline
 from coldstart.baselines.bias import Bias
 from coldstart.baselines.constant import Constant
 from coldstart.baselines.deepfm import DeepFMBaseline

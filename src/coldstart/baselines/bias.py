@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from coldstart.baselines.offsets import BiasParams, OffsetModel, fit_offsets
+from coldstart.baselines._offsets import BiasParams, OffsetModel, fit_offsets
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.recommender import Prediction, State

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from coldstart.baselines.base import ItemTable
+from coldstart.baselines._base import ItemTable
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.deepfm import DeepFM, fit_deepfm

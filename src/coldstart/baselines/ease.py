@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import embedding_bag, pad
 
-from coldstart.baselines.item_gram import ItemGram
-from coldstart.baselines.offsets import BiasParams, OffsetModel, fit_offsets
+from coldstart.baselines._item_gram import ItemGram
+from coldstart.baselines._offsets import BiasParams, OffsetModel, fit_offsets
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.recommender import Prediction, State

@@ -11,9 +11,9 @@ from pydantic import Field
 from scipy.linalg import eigh
 from torch import Tensor
 
-from coldstart.baselines.item_gram import ItemGram
-from coldstart.baselines.offsets import BiasParams, fit_offsets
-from coldstart.baselines.posterior import LinearPosterior
+from coldstart.baselines._item_gram import ItemGram
+from coldstart.baselines._offsets import BiasParams, fit_offsets
+from coldstart.baselines._posterior import LinearPosterior
 from coldstart.data.episodes import Episodes, History
 from coldstart.models.backbone import Backbone
 from coldstart.params import Section, search

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from coldstart.baselines.offsets import (
+from coldstart.baselines._offsets import (
     BiasParams,
     OffsetModel,
     Offsets,

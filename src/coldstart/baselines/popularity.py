@@ -7,8 +7,8 @@ from typing import ClassVar, Self
 
 import torch
 
-from coldstart.baselines.base import Empty
-from coldstart.baselines.item_scores import ItemScores
+from coldstart.baselines._base import Empty
+from coldstart.baselines._item_scores import ItemScores
 from coldstart.data.episodes import Episodes, History
 from coldstart.models.backbone import Backbone
 

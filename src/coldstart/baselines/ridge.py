@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import torch
 from pydantic import Field
 
-from coldstart.baselines.posterior import LinearPosterior
+from coldstart.baselines._posterior import LinearPosterior
 from coldstart.data.episodes import Episodes, History
 from coldstart.models.backbone import Backbone
 from coldstart.params import Section, search

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from coldstart.baselines.base import Empty, ItemTable
+from coldstart.baselines._base import Empty, ItemTable
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.foldin import Items, evidence, own_variance

@@ -14,7 +14,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from coldstart.baselines.base import Empty
+from coldstart.baselines._base import Empty
 from coldstart.baselines.vbpmf import VBPMF
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone

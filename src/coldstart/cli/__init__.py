@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import typer
 
+from coldstart import environment
 from coldstart.cli.data import accept, fetch
 from coldstart.cli.pipeline import (
     combine,
@@ -65,7 +65,7 @@ def main() -> None:
     try:
         app()
     except ColdstartError as error:
-        if left := os.environ.get("COLDSTART_ERROR_FILE"):  # dvc would swallow the exit code
+        if left := environment.ERROR_FILE.text():  # dvc would swallow the exit code
             text = json.dumps({"code": error.exit_code, "error": str(error)})
             Path(left).write_text(text, encoding="utf-8")
         print(f"error: {error}", file=sys.stderr)

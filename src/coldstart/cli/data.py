@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    pass
 
 
 def fetch(
@@ -17,7 +14,7 @@ def fetch(
     ] = False,
 ) -> None:
     """Bring the dataset of params.yaml into data/; it must be what data.dvc pins."""
-    from coldstart.data.fetch import fetch
+    from coldstart.intake.fetch import fetch
     from coldstart.params import load_params
 
     fetched = fetch(load_params().data, Path(), update=update)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from coldstart.cli.common import our_protocol
-
-if TYPE_CHECKING:
-    pass
 
 
 def _stage(name: str, run: Callable[[], None], algorithm: str | None = None) -> None:

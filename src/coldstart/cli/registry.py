@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from coldstart.cli.common import our_protocol
-
-if TYPE_CHECKING:
-    pass
 
 
 def publish() -> None:

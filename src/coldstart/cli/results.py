@@ -23,10 +23,10 @@ def leaderboard(
     as_json: AsJson = False,
 ) -> None:
     """Print the results on cold users, with intervals; with protocol: metarec, those of it."""
-    from coldstart.evaluation.console import as_json as to_json
-    from coldstart.evaluation.console import below, cost_table, leaderboard_tables
     from coldstart.evaluation.leaderboard import leaderboard_rows
     from coldstart.params import load_params
+    from coldstart.reporting.console import as_json as to_json
+    from coldstart.reporting.console import below, cost_table, leaderboard_tables
 
     if load_params().protocol == "metarec":
         _legacy_leaderboard(metric, k, cost=cost, json_rows=as_json)
@@ -65,12 +65,12 @@ def _legacy_leaderboard(metric: str | None, k: int | None, *, cost: bool, json_r
             "protocol: metarec has one support size and no costs; leave out --metric, --k, --cost"
         )
     cap_threads()
-    from coldstart.legacy.board import legacy_rows, tables
+    from coldstart.metarec.board import legacy_rows, tables
     from coldstart.params import load_params
 
     rows = legacy_rows(load_params())
     if json_rows:
-        from coldstart.evaluation.console import as_json
+        from coldstart.reporting.console import as_json
 
         typer.echo(as_json(rows, list(rows.columns)))
         return
@@ -90,9 +90,9 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Print the paired difference A - B on cold users at every K."""
-    from coldstart.evaluation.console import as_json as to_json
-    from coldstart.evaluation.console import comparison_table
     from coldstart.evaluation.leaderboard import compare_rows
+    from coldstart.reporting.console import as_json as to_json
+    from coldstart.reporting.console import comparison_table
 
     rows = compare_rows(a, b, metric, never_validated=never_validated)
     if as_json:

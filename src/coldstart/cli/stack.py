@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    pass
+from coldstart import environment
 
 
 def _override(pairs: list[str] | None) -> dict[str, object]:
@@ -47,7 +44,7 @@ def work(
     """Run one stage in a scratch workspace: request on standard input, baton on the last line."""
     from coldstart.workspace import Request, run_command, run_stage
 
-    project = Path(os.environ.get("COLDSTART_PROJECT") or ".").absolute()
+    project = environment.project()
     request = Request.read(sys.stdin.read())
     if command:
         baton = run_command([stage, *(arguments or [])], request, project)

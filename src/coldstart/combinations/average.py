@@ -16,7 +16,7 @@ import torch
 from pydantic import Field, field_validator
 
 from coldstart.algorithms import ALGORITHMS
-from coldstart.algorithms.base import MetaLearner, Theta
+from coldstart.algorithms._base import MetaLearner, Theta
 from coldstart.combinations.base import Combination, Ingredients
 from coldstart.params import Section, search
 from coldstart.training.loop import Run, Sampler

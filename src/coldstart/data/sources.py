@@ -3,7 +3,7 @@
 ``NAME.inter`` is required; ``NAME.user``, ``NAME.item``, ``NAME.kg`` and ``NAME.link`` are not, nor
 is ``timestamp`` in ``NAME.inter``. Reading is strict: what cannot be read as written is a
 :class:`~coldstart.errors.DataError` with file, line, column and value. Whether the values make
-sense is for :mod:`coldstart.data.quality`. Format: https://recbole.io/docs/user_guide/data/atomic_files.html
+sense is for :mod:`coldstart.intake.quality`. Format: https://recbole.io/docs/user_guide/data/atomic_files.html
 """
 
 from __future__ import annotations

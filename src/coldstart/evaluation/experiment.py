@@ -11,15 +11,6 @@ from coldstart.data.prepared import Prepared
 from coldstart.errors import EvaluationError, ParamsError
 from coldstart.evaluation import canaries
 from coldstart.evaluation.canaries import Canary
-from coldstart.evaluation.methods import (
-    CANARIES,
-    REFERENCE,
-    FittedMethod,
-    fitted_methods,
-    load_method,
-    method_names,
-    untuned_names,
-)
 from coldstart.evaluation.protocol import (
     Evaluation,
     EvaluationSet,
@@ -29,6 +20,15 @@ from coldstart.evaluation.protocol import (
 )
 from coldstart.evaluation.segments import user_segments
 from coldstart.evaluation.significance import gain_sign, squared
+from coldstart.methods import (
+    CANARIES,
+    REFERENCE,
+    FittedMethod,
+    fitted_methods,
+    load_method,
+    method_names,
+    untuned_names,
+)
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params
 from coldstart.progress import progress

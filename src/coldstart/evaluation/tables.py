@@ -11,9 +11,9 @@ import pandas as pd
 from coldstart import layout
 from coldstart.evaluation import leaderboard as board
 from coldstart.evaluation.experiment import Results
-from coldstart.evaluation.methods import CANARIES, REFERENCE
 from coldstart.evaluation.segments import segment_table
 from coldstart.evaluation.significance import squared
+from coldstart.methods import CANARIES, REFERENCE
 from coldstart.params import Params
 
 COMPARED = ("rmse", "mae", "log_loss", "ndcg@5", "recall@10", "ndcg@10")

@@ -18,7 +18,7 @@ import torch
 from coldstart import layout
 from coldstart.data.prepared import Prepared
 from coldstart.evaluation.challenge import measure_adapt_ms
-from coldstart.evaluation.methods import fitted_methods, load_method
+from coldstart.methods import fitted_methods, load_method
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params, load_params, read_yaml
 from coldstart.registry import identity, store

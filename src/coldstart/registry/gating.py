@@ -24,13 +24,13 @@ from coldstart.evaluation.challenge import evaluate_bundle_on
 from coldstart.evaluation.experiment import untuned_rival
 from coldstart.evaluation.gate import Check, Contest, decide, per_user
 from coldstart.evaluation.leaderboard import SEGMENTS, USERS, read_summary, read_table
-from coldstart.evaluation.methods import fitted_methods, load_method
+from coldstart.methods import fitted_methods, load_method
 from coldstart.models.bundle import MANIFEST
 from coldstart.params import Params, PrepareParams, load_params, parse_section
 from coldstart.registry import identity, packaging, promotion, runs, store
 from coldstart.registry.cost import adapt_ms
 from coldstart.registry.promotion import Version
-from coldstart.registry.serving import Served
+from coldstart.served import Served
 
 Decision = dict[str, Any]
 

@@ -6,20 +6,17 @@ Loads neither mlflow nor torch.
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from coldstart import layout
-
-RUN_KEY = "COLDSTART_RUN_KEY"
+from coldstart import environment, layout
 
 
 def run_key() -> str:
     """Key of the parent run that everything in this workspace belongs to."""
-    given = os.environ.get(RUN_KEY)
+    given = environment.RUN_KEY.text()
     if given:
         return given
     digest = hashlib.blake2b(digest_size=8)

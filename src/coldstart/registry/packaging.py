@@ -21,7 +21,7 @@ from coldstart.errors import ArtefactError
 from coldstart.models.bundle import MANIFEST, TENSORS
 from coldstart.params import Params
 from coldstart.registry.promotion import Version
-from coldstart.registry.serving import BUNDLE, DEFAULT_K, ENCODER, FACTS, ITEMS, Facts
+from coldstart.served import BUNDLE, DEFAULT_K, ENCODER, FACTS, ITEMS, Facts
 
 _REQUIRES = (
     "mlflow",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from coldstart import layout
+from coldstart import environment, layout
 from coldstart.data.prepared import Prepared
 from coldstart.evaluation.leaderboard import TABLE, read_table
 from coldstart.params import load_params
@@ -45,7 +44,7 @@ def publish() -> dict[str, str]:
     client = store.client()
     experiment_id, run_id = runs.parent(client, identity.experiment_name(raw), key)
     url = run_url(experiment_id, run_id)
-    report = layout.home() / "site" / "reports" / key / layout.REPORT.name
+    report = environment.home() / "site" / "reports" / key / layout.REPORT.name
     told = {"run_id": run_id, "url": url, "report": str(report)}
     run = client.get_run(run_id)
     digest = entry_digest(lock)
@@ -97,14 +96,14 @@ def run_url(experiment_id: str, run_id: str) -> str:
 
 def git_revision() -> str:
     """Commit of the project, ``-dirty`` if it has changes; empty without git."""
-    given = os.environ.get("COLDSTART_REVISION")
+    given = environment.REVISION.text()
     if given:
         return given
-    project = os.environ.get("COLDSTART_PROJECT") or "."
+    project = environment.project()
     command = [
         "git",
         "-C",
-        project,
+        str(project),
         "describe",
         "--always",
         "--abbrev=40",

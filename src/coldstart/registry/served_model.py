@@ -10,11 +10,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel
 
 from coldstart.errors import DataError
-from coldstart.registry.serving import DEFAULT_K, Served
+from coldstart.served import DEFAULT_K, Served
 
 
 class ServedModel(PythonModel):  # type: ignore[misc]
-    """:class:`~coldstart.registry.serving.Served` as MLflow wants it."""
+    """:class:`~coldstart.served.Served` as MLflow wants it."""
 
     def load_context(self, context: Any) -> None:
         """Load what was packed."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from coldstart import layout
+from coldstart import environment
 from coldstart.errors import ServiceError
 
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
@@ -34,12 +34,12 @@ _OURS_TO_EXPLAIN = {"mlflow", "requests", "urllib3", "sqlalchemy"}
 
 def home() -> Path:
     """Folder of the embedded database, artefacts and locks."""
-    return layout.home() / "mlflow"
+    return environment.home() / "mlflow"
 
 
 def tracking_uri() -> str:
     """The server's address, else the embedded database."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+    return environment.TRACKING_URI.text() or f"sqlite:///{home() / 'mlflow.db'}"
 
 
 def server_arguments(host: str, port: int) -> list[str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import resource
 import subprocess
 import sys
@@ -19,6 +18,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+
+from coldstart import environment
 
 _LOG = logging.getLogger("coldstart.tracking")
 _GRACE = 1.0
@@ -60,7 +61,7 @@ def _peak_rss_mb() -> float:
 
 
 def _start(name: str, algorithm: str | None) -> subprocess.Popen[str] | None:
-    if os.environ.get("COLDSTART_TRACKING") == "off":
+    if environment.TRACKING.text() == "off":
         return None
     try:
         recorder = subprocess.Popen(

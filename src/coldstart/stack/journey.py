@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from coldstart import layout
+from coldstart import environment, layout
 from coldstart.dvc_command import dvc
 from coldstart.errors import ColdstartError, ServiceError
 from coldstart.params import Params
@@ -51,11 +50,11 @@ def journey(settings: Settings, effort: str, overrides: Mapping[str, Any]) -> No
 
 def provide_data(settings: Settings, params: Params) -> None:
     """Fetch the data if it is not there, and put it where every worker finds it."""
-    if settings.home != settings.project / ".coldstart" or "COLDSTART_DVC_REMOTE" in os.environ:
+    if settings.home != settings.project / ".coldstart" or environment.DVC_REMOTE.text():
         # the checkout's own commands then need the same remote and cache as the workers
         local = settings.project / ".dvc" / "config.local"
         local.write_text(dvc_config(no_scm=False), encoding="utf-8")
-    from coldstart.data.fetch import fetch
+    from coldstart.intake.fetch import fetch
 
     fetch(params.data, settings.project)
     dvc("push", "--quiet", "data.dvc", cwd=settings.project)

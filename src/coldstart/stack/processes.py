@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from coldstart.stack.settings import MARKER
+from coldstart import environment
 
 
 def of_stack(home: Path) -> list[psutil.Process]:
@@ -18,7 +18,7 @@ def of_stack(home: Path) -> list[psutil.Process]:
         if process.pid in mine:
             continue
         try:
-            if process.environ().get(MARKER) == str(home):
+            if process.environ().get(environment.STACK.name) == str(home):
                 found.append(process)
         except (psutil.Error, OSError):
             continue

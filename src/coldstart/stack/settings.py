@@ -10,15 +10,9 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
-from coldstart import layout
+from coldstart import environment
 
-MARKER = "COLDSTART_STACK"
-"""Environment variable that every process of a stack inherits; its value is the stack's home."""
 USER = "admin"
-
-
-def _port(variable: str, default: int) -> int:
-    return int(os.environ.get(variable) or default)
 
 
 @dataclass(frozen=True)
@@ -49,14 +43,14 @@ class Settings:
     def from_environment(cls) -> Settings:
         """Read the variables named above."""
         return cls(
-            project=Path(os.environ.get("COLDSTART_PROJECT") or ".").absolute(),
-            home=layout.home(),
-            airflow_port=_port("COLDSTART_AIRFLOW_PORT", 8080),
-            mlflow_port=_port("COLDSTART_MLFLOW_PORT", 5000),
-            reports_port=_port("COLDSTART_REPORTS_PORT", 8090),
-            host=os.environ.get("COLDSTART_HOST") or "127.0.0.1",
-            parallelism=_port("COLDSTART_PARALLELISM", 4),
-            gpu_slots=_port("COLDSTART_GPU_SLOTS", 2),
+            project=environment.project(),
+            home=environment.home(),
+            airflow_port=environment.AIRFLOW_PORT.number(1, 65535),
+            mlflow_port=environment.MLFLOW_PORT.number(1, 65535),
+            reports_port=environment.REPORTS_PORT.number(1, 65535),
+            host=environment.HOST.text(),
+            parallelism=environment.PARALLELISM.number(1, 1024),
+            gpu_slots=environment.GPU_SLOTS.number(1, 1024),
         )
 
     @property
@@ -92,9 +86,9 @@ class Settings:
     def ports(self) -> dict[str, int]:
         """Port by the variable that changes it."""
         return {
-            "COLDSTART_AIRFLOW_PORT": self.airflow_port,
-            "COLDSTART_MLFLOW_PORT": self.mlflow_port,
-            "COLDSTART_REPORTS_PORT": self.reports_port,
+            environment.AIRFLOW_PORT.name: self.airflow_port,
+            environment.MLFLOW_PORT.name: self.mlflow_port,
+            environment.REPORTS_PORT.name: self.reports_port,
         }
 
     def password(self) -> str:
@@ -116,14 +110,14 @@ class Settings:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW__")}
         return {
             **inherited,
-            MARKER: str(self.home),
+            environment.STACK.name: str(self.home),
             "SPT_NOENV": "1",  # setproctitle would overwrite the environment, and the mark with it
-            "COLDSTART_HOME": str(self.home),
-            "COLDSTART_PROJECT": str(self.project),
-            "COLDSTART_REPORTS_URL": self.reports_url,
+            environment.HOME.name: str(self.home),
+            environment.PROJECT.name: str(self.project),
+            environment.REPORTS_URL.name: self.reports_url,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "PYTHONUNBUFFERED": "1",
-            "MLFLOW_TRACKING_URI": self.mlflow_url,
+            environment.TRACKING_URI.name: self.mlflow_url,
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             **_airflow(self, kept),

@@ -12,7 +12,7 @@ from coldstart import layout
 from coldstart.combinations import COMBINATIONS, check_params, possible
 from coldstart.combinations.base import Ingredients
 from coldstart.data.prepared import Prepared
-from coldstart.evaluation.methods import bundle_folder, load_method
+from coldstart.methods import bundle_folder, load_method
 from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
 from coldstart.params import Params, load_params

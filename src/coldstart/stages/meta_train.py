@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 import coldstart
-from coldstart import layout
+from coldstart import environment, layout
 from coldstart.algorithms import ALGORITHMS, check_params
-from coldstart.algorithms.base import MetaLearner
+from coldstart.algorithms._base import MetaLearner
 from coldstart.data.prepared import Prepared
 from coldstart.errors import ParamsError
 from coldstart.models.backbone import Backbone
@@ -44,7 +44,7 @@ def run(algorithm: str) -> None:
     torch.set_num_threads(params.threads)
     keep_freed_memory()
     prepared = Prepared.load()
-    root = layout.home() / "checkpoints" / _key(params, algorithm)
+    root = environment.home() / "checkpoints" / _key(params, algorithm)
     with on_sigterm() as interrupt:
         for fold in params.prepare.folds:
             for seed in params.meta_train.seeds:

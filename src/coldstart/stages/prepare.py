@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 from coldstart import layout
-from coldstart.data.profile import read_validated
 from coldstart.data.sources import read_source
 from coldstart.data.tables import prepare_source
+from coldstart.data.validated import read_validated
 from coldstart.params import load_params
 
 _LOG = logging.getLogger("coldstart.prepare")

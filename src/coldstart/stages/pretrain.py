@@ -6,7 +6,7 @@ import torch
 
 from coldstart import layout
 from coldstart.baselines import check_params
-from coldstart.baselines.fitting import fit_backbones, fit_baselines
+from coldstart.baselines._fitting import fit_backbones, fit_baselines
 from coldstart.data.prepared import Prepared
 from coldstart.data.spare import spare_episodes
 from coldstart.errors import DataError

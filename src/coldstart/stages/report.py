@@ -7,8 +7,8 @@ import json
 from coldstart import layout
 from coldstart.errors import ArtefactError
 from coldstart.evaluation import leaderboard as board
-from coldstart.evaluation.report import Found, render_markdown, render_report
 from coldstart.params import load_params
+from coldstart.reporting.page import Found, render_markdown, render_report
 
 
 def run() -> None:

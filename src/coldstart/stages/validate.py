@@ -7,13 +7,14 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from coldstart import layout
-from coldstart.data.expect import build_check
-from coldstart.data.pin import check_pin
-from coldstart.data.profile import Profile, accepted_path, profile_of, read_accepted, read_validated
-from coldstart.data.quality import Outcome, failure_table, run_suites
+from coldstart import environment, layout
 from coldstart.data.sources import folder_digest, read_source
+from coldstart.data.validated import read_validated
 from coldstart.errors import ValidationFailed
+from coldstart.intake.expect import build_check
+from coldstart.intake.pin import check_pin
+from coldstart.intake.profile import Profile, accepted_path, profile_of, read_accepted
+from coldstart.intake.quality import Outcome, failure_table, run_suites
 from coldstart.params import load_params
 
 _LOG = logging.getLogger("coldstart.validate")
@@ -33,7 +34,7 @@ def run() -> None:
     profile = profile_of(source)
     accepted = read_accepted(layout.EXPECTATIONS, name)
     check = build_check(source, profile, accepted, params.data, params.validate_)
-    docs = layout.home() / "data-docs" / name
+    docs = environment.home() / "data-docs" / name
     outcomes = run_suites(layout.EXPECTATIONS, check, docs)
     if not all(outcome.success for outcome in outcomes):
         raise ValidationFailed(failure_table(name, outcomes, docs))

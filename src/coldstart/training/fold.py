@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coldstart.algorithms.base import MetaLearner
+from coldstart.algorithms._base import MetaLearner
 from coldstart.data.episodes import Episodes, EpisodeSampler, History
 from coldstart.data.negatives import Negatives
 from coldstart.data.prepared import Prepared

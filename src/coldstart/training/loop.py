@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from coldstart.algorithms.base import MetaLearner, Theta
+from coldstart.algorithms._base import MetaLearner, Theta
 from coldstart.data.episodes import Episodes
 from coldstart.errors import TrainingDiverged
 from coldstart.params import LoopParams

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coldstart.algorithms.base import MetaLearner, Theta
+from coldstart.algorithms._base import MetaLearner, Theta
 from coldstart.data.episodes import Episodes
 from coldstart.params import LoopParams
 

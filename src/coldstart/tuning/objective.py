@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from coldstart import layout
 from coldstart.algorithms import ALGORITHMS
-from coldstart.algorithms.base import MetaLearner
+from coldstart.algorithms._base import MetaLearner
 from coldstart.baselines import BASELINES
 from coldstart.baselines import check_params as check_baselines
 from coldstart.combinations import COMBINATIONS, possible
@@ -25,8 +25,8 @@ from coldstart.data.episodes import Episodes, History
 from coldstart.data.prepared import Prepared
 from coldstart.data.spare import spare_episodes
 from coldstart.errors import ArtefactError, ParamsError
-from coldstart.evaluation.methods import bundle_folder, load_method
 from coldstart.evaluation.protocol import EvaluationSet, evaluate, evaluation_set
+from coldstart.methods import bundle_folder, load_method
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import fit_backbone
 from coldstart.models.bundle import MANIFEST, Bundle

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
-from coldstart import layout
+from coldstart import environment
 from coldstart.errors import ParamsError
 from coldstart.params import Params, Tuned
 from coldstart.tuning import params_file
@@ -31,7 +31,7 @@ def store(path: Path, group: str, name: str, values: Mapping[str, Any], tuned: T
     Raises:
         ParamsError: the file's text does not allow it; says what to write by hand.
     """
-    lock = layout.home() / "tuning" / "params.lock"
+    lock = environment.home() / "tuning" / "params.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):  # two studies may end at once
         text = params_file.read(path)

@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock, Timeout
 
 import coldstart
-from coldstart import layout
+from coldstart import environment, layout
 from coldstart.data.prepared import Prepared
 from coldstart.errors import ColdstartError, ParamsError
 from coldstart.params import Params, Tuned, load_params
@@ -90,7 +90,7 @@ def _study(
     target: Target, params: Params, prepared: Prepared, trials: int, folds: tuple[int, ...]
 ) -> Outcome:
     objective = Objective(target, params, prepared, folds)
-    folder = layout.home() / "tuning" / f"{target.name}-{_key(target, params, folds)[:16]}"
+    folder = environment.home() / "tuning" / f"{target.name}-{_key(target, params, folds)[:16]}"
 
     def error_of(values: Values, report: Report) -> float:
         return objective(target.at(values), report)

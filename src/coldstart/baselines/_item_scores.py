@@ -1,0 +1,29 @@
+"""Scores that are the same for every user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from coldstart.baselines._base import ItemTable
+from coldstart.data.episodes import Support
+from coldstart.models.recommender import Prediction, State
+
+
+@dataclass(frozen=True)
+class ItemScores(ItemTable):
+    """Not personal: adapting remembers only how many users there are."""
+
+    def adapt(self, support: Support) -> State:
+        """Nothing is learnt from the support."""
+        return {"nothing_B0": torch.empty(support.n_users, 0)}
+
+    def score(self, state: State, items_BQ: Tensor) -> Prediction:
+        """The items' scores."""
+        return Prediction(self.item_N[items_BQ])
+
+    def score_catalogue(self, state: State) -> Prediction:
+        """The same row for every user."""
+        return Prediction(self.item_N.expand(len(state["nothing_B0"]), -1))

@@ -1,0 +1,1 @@
+"""What a delivery of data is, before anything is learnt from it."""

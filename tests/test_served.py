@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from coldstart.baselines.item_mean import ItemMean
+from coldstart.data.features import CategoryColumn, UserEncoder
+from coldstart.errors import DataError
+from coldstart.served import Facts, Served
+
+KEYS = ("", "a", "b", "c", "d")
+TITLES = ("", "A", "B", "C", "D")
+
+
+def served(head: str = "rating") -> Served:
+    gender = CategoryColumn(name="gender", shares=(0.5, 0.5), values=("F", "M"))
+    facts = Facts("x", "item_mean", head, 1.0, 5.0, like=4.0, fold=0, cut=None)
+    method = ItemMean(torch.tensor([9.0, 3.0, 4.0, 2.0, 6.0]))
+    return Served(method, facts, KEYS, TITLES, UserEncoder(columns=(gender,), dropped={}))
+
+
+def user(*pairs: tuple[str, Any], **attributes: Any) -> dict[str, Any]:
+    items, ratings = [p[0] for p in pairs], [p[1] for p in pairs]
+    return {"items": items, "ratings": ratings, "user": attributes}
+
+
+def test_the_best_unrated_items_come_first_and_the_unknown_item_never() -> None:
+    (one,) = served().recommend([user(("b", 5.0))], k=2)
+    assert one["recommendations"] == [
+        {"item": "d", "title": "D", "score": 5.0},  # clipped to the scale
+        {"item": "a", "title": "A", "score": 3.0},
+    ]
+    assert one["unknown_items"] == []
+
+
+def test_users_of_different_lengths_in_one_batch() -> None:
+    users = [user(), user(("a", 1), ("b", "2"), ("d", 3)), {"items": None, "ratings": None}]
+    found = served().recommend(users, k=10)
+    best = [[r["item"] for r in one["recommendations"]] for one in found]
+    assert best == [["d", "b", "a", "c"], ["c"], ["d", "b", "a", "c"]]
+    assert served().recommend([], k=1) == []
+
+
+def test_unknown_items_are_reported_and_left_out() -> None:
+    (one,) = served().recommend([user(("zz", 5.0), ("d", 1.0), ("", 2.0))], k=1)
+    assert one["unknown_items"] == ["zz", ""]
+    assert one["recommendations"][0]["item"] == "b"
+
+
+def test_the_last_rating_of_an_item_counts() -> None:
+    model = served()
+    rows, _ = model._support(user(("a", 1.0), ("b", 2.0), ("a", 5.0)), "user 0")
+    assert rows == {2: 2.0, 1: 5.0}
+
+
+def test_the_click_head_learns_from_likes() -> None:
+    rows, _ = served("click")._support(user(("a", 3.5), ("b", 4.0)), "user 0")
+    assert rows == {1: 0.0, 2: 1.0}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (user(("a", 6.0)), "user 0: rating 6.0 of item 'a' is not on the scale from 1 to 5"),
+        (user(("a", "good")), "rating 'good' of item 'a'"),
+        (user(("a", float("nan"))), "rating nan of item 'a'"),
+        ({"items": ["a"], "ratings": []}, "user 0: 1 items but 0 ratings"),
+        ({"items": "ab", "ratings": [1, 2]}, "'ab': must be a list"),
+        (user(height=3), "user 0: user attribute 'height': unknown; known: gender"),
+    ],
+)
+def test_a_wrong_user_is_named(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message.replace("(", r"\(")):
+        served().recommend([wrong], k=1)
+
+
+@pytest.mark.parametrize("k", [0, 1001])
+def test_k_has_bounds(k: int) -> None:
+    with pytest.raises(DataError, match="between 1 and 1000"):
+        served().recommend([user()], k=k)
