@@ -32,8 +32,9 @@ from coldstart.data.prepared import Prepared
 from coldstart.data.sources import Source, read_source
 from coldstart.data.spare import spare_episodes
 from coldstart.data.tables import prepare_source
+from coldstart.evaluation.evaluation_set import evaluation_set
 from coldstart.evaluation.leaderboard import compare, leaderboard
-from coldstart.evaluation.protocol import evaluate, evaluation_set
+from coldstart.evaluation.protocol import evaluate
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import fit_backbone
 from coldstart.models.heads import HEADS

@@ -32,7 +32,7 @@ from coldstart.data.episodes import Episodes
 from coldstart.data.prepared import Prepared
 from coldstart.data.spare import spare_episodes
 from coldstart.errors import ParamsError
-from coldstart.evaluation.protocol import evaluation_set
+from coldstart.evaluation.evaluation_set import evaluation_set
 from coldstart.methods import CANARIES, bundle_folder, load_method
 from coldstart.params import Params, load_params
 from coldstart.progress import progress

@@ -28,8 +28,8 @@ from torch import Tensor
 
 from coldstart.data.prepared import Prepared
 from coldstart.errors import ParamsError
+from coldstart.evaluation.formulas import pooled_auc
 from coldstart.evaluation.leaderboard import TABLE, read_table
-from coldstart.evaluation.metrics import pooled_auc
 from coldstart.methods import fitted_methods, load_method
 from coldstart.params import Params, load_params
 

@@ -25,7 +25,8 @@ from coldstart.combinations import check_params
 from coldstart.combinations.base import Ingredients
 from coldstart.combinations.student import Student, StudentParams
 from coldstart.data.prepared import Prepared
-from coldstart.evaluation.protocol import Role, evaluate, evaluation_set
+from coldstart.evaluation.evaluation_set import Role, evaluation_set
+from coldstart.evaluation.protocol import evaluate
 from coldstart.methods import bundle_folder, load_method
 from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle

@@ -33,8 +33,9 @@ from coldstart.data.prepared import Prepared
 from coldstart.data.sources import read_source
 from coldstart.data.spare import spare_episodes
 from coldstart.data.tables import prepare_source
+from coldstart.evaluation.evaluation_set import evaluation_set
 from coldstart.evaluation.leaderboard import compare, leaderboard
-from coldstart.evaluation.protocol import evaluate, evaluation_set
+from coldstart.evaluation.protocol import evaluate
 from coldstart.models.heads import HEADS
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params, load_params

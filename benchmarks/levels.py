@@ -23,7 +23,8 @@ from coldstart.baselines._fitting import fit_backbones, fit_baselines
 from coldstart.data.sources import Source, read_source
 from coldstart.data.spare import spare_episodes
 from coldstart.data.tables import prepare_source
-from coldstart.evaluation.protocol import evaluate, evaluation_set
+from coldstart.evaluation.evaluation_set import evaluation_set
+from coldstart.evaluation.protocol import evaluate
 from coldstart.params import Params, load_params
 from coldstart.progress import progress
 

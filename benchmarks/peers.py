@@ -33,8 +33,9 @@ import torch
 
 from coldstart import layout
 from coldstart.data.prepared import Prepared
+from coldstart.evaluation.evaluation_set import EvaluationSet, Role, evaluation_set
 from coldstart.evaluation.leaderboard import USERS, compare, leaderboard, read_table
-from coldstart.evaluation.protocol import EvaluationSet, Role, evaluate, evaluation_set
+from coldstart.evaluation.protocol import evaluate
 from coldstart.params import Params, load_params
 from peer_libraries.adapter import Peer, PeerRecommender, Setting, item_means, popularity
 

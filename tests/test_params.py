@@ -83,11 +83,10 @@ def test_an_unknown_key_is_named_with_the_allowed_ones(
         ("meta_train.seeds", [300], "less than or equal to 127"),
         ("meta_train.loop.max_steps", 0, "greater than or equal to 1"),
         ("evaluate.resamples", 3, "greater than or equal to 100"),
-        ("gate.metric", "precision", "'rmse'"),
-        ("gate.metric", "log_loss", "goes with head: click"),
-        ("head", "click", "rmse and mae with head: rating"),
+        ("goal", "precision", "'list', 'rating' or 'click'"),
+        ("goal", "click", "click does not go with head: rating"),
+        ("gate.max_rating_loss", -1.0, "greater than or equal to 0"),
         ("meta_train.negatives.number", 3, "does not go with head: rating"),
-        ("gate.shot", 4, "one of prepare.shots"),
     ],
 )
 def test_an_out_of_range_value_is_named_with_what_is_allowed(

@@ -14,6 +14,7 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # that DVC compares one by one.
 NEUTRAL = {
     "coldstart",
+    "coldstart.environment",
     "coldstart.errors",
     "coldstart.layout",
     "coldstart.progress",
@@ -49,3 +50,19 @@ def test_every_module_that_a_stage_imports_is_among_its_dependencies(
         if not any(_file(module).is_relative_to(dep) for dep in declared)
     )
     assert not missing, f"dvc.yaml: stage {stage}: add the files of {missing} to its deps"
+
+
+@pytest.mark.parametrize("stage", sorted(DVC))
+def test_a_stage_imports_from_each_of_its_dependencies(
+    graph: grimp.ImportGraph, stage: str
+) -> None:
+    """Another one would only recompute what cannot have changed."""
+    definition = DVC[stage].get("do", DVC[stage])
+    own = f"coldstart.stages.{stage}"
+    files = [_file(module) for module in {own, *graph.find_upstream_modules(own)}]
+    idle = [
+        dep
+        for dep in definition["deps"]
+        if dep.startswith("src/") and not any(file.is_relative_to(dep) for file in files)
+    ]
+    assert not idle, f"dvc.yaml: stage {stage}: imports nothing from {idle}; leave them out"

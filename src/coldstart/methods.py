@@ -9,7 +9,6 @@ from typing import NamedTuple
 from coldstart import layout
 from coldstart.algorithms import ALGORITHMS
 from coldstart.baselines import BASELINES
-from coldstart.baselines._base import Empty
 from coldstart.combinations import COMBINATIONS, possible
 from coldstart.errors import ArtefactError
 from coldstart.models.bundle import Bundle
@@ -18,9 +17,6 @@ from coldstart.params import Params
 
 CANARIES = ("random", "constant")
 """Baselines that know nothing; never promoted, and their scores must be what theory says."""
-
-REFERENCE = "bias"
-"""The baseline that everything is compared with in tables and plots."""
 
 
 class FittedMethod(NamedTuple):
@@ -37,18 +33,6 @@ def method_names(params: Params) -> tuple[str, ...]:
     baselines = [name for name in BASELINES if name in params.baselines]
     algorithms = [name for name in ALGORITHMS if name in params.meta_train.algorithms]
     return (*baselines, *algorithms, *possible(params))
-
-
-def untuned_names(params: Params) -> tuple[str, ...]:
-    """The baselines without a parameter that anybody could have chosen, from simple to complex.
-
-    One that reads a backbone has those of the backbone.
-    """
-    return tuple(
-        name
-        for name, kind in BASELINES.items()
-        if name in params.baselines and kind.Params is Empty and kind.reads is None
-    )
 
 
 def fitted_methods(params: Params, fold: int) -> Iterator[FittedMethod]:

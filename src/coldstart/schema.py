@@ -49,8 +49,3 @@ USER_METRICS = {
     "key": "str",
     "k": "int16",
 }
-RATING_METRICS = ("mse", "mae")
-RANKING_METRICS = ("ndcg@5", "auc")
-CATALOGUE_METRICS = ("recall@10", "ndcg@10", "mrr@10", "novelty")
-VARIANCE_METRICS = ("nll", "covered@80")
-CLICK_METRICS = ("log_loss",)

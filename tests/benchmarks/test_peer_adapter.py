@@ -10,7 +10,8 @@ import torch
 
 from coldstart.data.episodes import History, Support
 from coldstart.data.prepared import Prepared
-from coldstart.evaluation.protocol import evaluate, evaluation_set
+from coldstart.evaluation.evaluation_set import evaluation_set
+from coldstart.evaluation.protocol import evaluate
 from coldstart.params import DataParams, PrepareParams, load_params
 from peer_libraries.adapter import (
     PeerRecommender,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from coldstart.data.episodes import Support
 from coldstart.data.prepared import Prepared
-from coldstart.evaluation.protocol import EvaluationSet, evaluation_set
+from coldstart.evaluation.evaluation_set import EvaluationSet, evaluation_set
 from coldstart.models.bundle import Bundle
 from coldstart.models.recommender import Prediction, Recommender, State
 from coldstart.params import DataParams, Params, PrepareParams, load_params

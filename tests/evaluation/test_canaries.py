@@ -11,7 +11,8 @@ import torch
 
 from coldstart.errors import EvaluationError
 from coldstart.evaluation import canaries
-from coldstart.evaluation.protocol import EvaluationSet, evaluate, shuffled
+from coldstart.evaluation.evaluation_set import EvaluationSet
+from coldstart.evaluation.protocol import evaluate, shuffled
 
 from .conftest import Fixed
 

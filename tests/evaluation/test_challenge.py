@@ -10,7 +10,8 @@ from torch import Tensor
 from coldstart.data.features import UserEncoder
 from coldstart.data.prepared import Prepared
 from coldstart.evaluation.challenge import evaluate_bundle_on, measure_adapt_ms
-from coldstart.evaluation.protocol import EvaluationSet, evaluate
+from coldstart.evaluation.evaluation_set import EvaluationSet
+from coldstart.evaluation.protocol import evaluate
 from coldstart.params import Params
 
 from .conftest import Fixed
@@ -19,7 +20,7 @@ from .conftest import Fixed
 @pytest.fixture
 def own(cold: EvaluationSet, params: Params, item_means: Tensor) -> pd.DataFrame:
     method = Fixed(item_means, adapts=True)
-    return evaluate(method, cold, [params.gate.shot], catalogue=False).users
+    return evaluate(method, cold, params.prepare.shots, catalogue=True).users
 
 
 def test_a_catalogue_in_another_order_changes_no_prediction(
@@ -29,7 +30,7 @@ def test_a_catalogue_in_another_order_changes_no_prediction(
     keys = prepared.items["key"].to_numpy()[order.numpy()].tolist()
     method = Fixed(item_means[order], adapts=True)
     found = evaluate_bundle_on(prepared, method, keys, prepared.encoder, params, 0)
-    columns = ["user", "mse", "mae"]
+    columns = ["user", "k", "mse", "mae"]  # lists differ where scores are equal
     pd.testing.assert_frame_equal(found[columns], own[columns])
 
 
@@ -45,21 +46,19 @@ def test_an_item_it_never_saw_is_the_unknown_one(
     assert found["mse"].tolist() == same["mse"].tolist()
 
 
-def test_a_gate_on_the_catalogue_ranks_the_methods_own(
+def test_lists_are_of_the_methods_own_catalogue(
     prepared: Prepared, params: Params, cold: EvaluationSet
 ) -> None:
     """What it never saw it cannot recommend; the rest is found wherever its rows lie."""
-    gate = params.gate.model_copy(update={"metric": "recall@10"})
-    params = params.model_copy(update={"gate": gate})
     scores = torch.linspace(5, 1, 61)  # no ties
-    whole = evaluate(Fixed(scores), cold, [gate.shot], catalogue=True).users
+    whole = evaluate(Fixed(scores), cold, params.prepare.shots, catalogue=True).users
     order = torch.cat([torch.zeros(1).long(), torch.arange(60, 0, -1)])
     keys = prepared.items["key"].to_numpy()[order.numpy()].tolist()
     found = evaluate_bundle_on(prepared, Fixed(scores[order]), keys, prepared.encoder, params, 0)
-    columns = ["user", "recall@10", "ndcg@10"]
+    columns = ["user", "k", "list_recall@10", "list_ndcg@10", "popular@10"]
     pd.testing.assert_frame_equal(found[columns], whole[columns])
     few = evaluate_bundle_on(prepared, Fixed(scores[:3]), keys[-3:], prepared.encoder, params, 0)
-    assert few["recall@10"].max() < 1
+    assert few["list_recall@10"].max() < 1
 
 
 def test_users_are_encoded_as_it_was_trained(prepared: Prepared, params: Params) -> None:

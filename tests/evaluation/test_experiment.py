@@ -5,59 +5,80 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from coldstart.evaluation.experiment import candidate, untuned_rival
-from coldstart.params import Params
+from coldstart.evaluation.experiment import candidate
+from coldstart.evaluation.metrics import ALL_SHOTS, PRIMARY
+from coldstart.evaluation.summary import Candidate, Summary
+from coldstart.params import Goal, Params
 from coldstart.reporting.parts import cards
 
 HIGH, LOW = "popularity", "item_mean"
 
 
-def _params(params: Params, metric: str) -> Params:
-    gate = params.gate.model_copy(update={"metric": metric})
+def _params(params: Params, goal: Goal) -> Params:
     baselines = {name: params.baselines[name] for name in ("random", "constant", LOW, HIGH)}
     loop = params.meta_train.model_copy(update={"algorithms": ()})
-    return params.model_copy(update={"gate": gate, "baselines": baselines, "meta_train": loop})
+    update = {"goal": goal, "baselines": baselines, "meta_train": loop}
+    return params.model_copy(update=update)
 
 
-def _users(params: Params, column: str) -> pd.DataFrame:
-    """On validation users ``HIGH`` has the higher numbers, on cold ones the lower."""
+def _users(column: str) -> pd.DataFrame:
+    """On validation users ``HIGH`` has the higher numbers but at one K, on cold ones the lower."""
     rows = [
-        (name, role, user, params.gate.shot, value if role == "validation" else 1 - value)
+        (name, role, user, k, (value if k else 0.6) if role == "validation" else 1 - value)
         for name, value in ((HIGH, 0.9), (LOW, 0.2), ("random", 0.5), ("constant", 0.5))
         for role in ("validation", "cold")
         for user in range(3)
+        for k in (0, 1, 5)
     ]
     frame = pd.DataFrame(rows, columns=["method", "role", "user", "k", column])
-    return frame.assign(fold=params.prepare.folds[0], seed=0)
+    at_first = frame["k"].eq(0) & frame["role"].eq("validation")
+    frame.loc[at_first & frame["method"].eq(LOW), column] = 0.7
+    return frame.assign(fold=0, seed=0)
 
 
 @pytest.mark.parametrize(
-    ("metric", "column", "best"),
-    [("rmse", "mse", LOW), ("recall@10", "recall@10", HIGH), ("ndcg@10", "ndcg@10", HIGH)],
+    ("goal", "column", "best"),
+    [("rating", "mse", LOW), ("list", "list_recall@10", HIGH), ("click", "log_loss", LOW)],
 )
-def test_the_candidate_is_the_best_on_validation_users(
-    params: Params, metric: str, column: str, best: str
+def test_the_candidate_is_the_best_on_validation_users_over_all_k(
+    params: Params, goal: Goal, column: str, best: str
 ) -> None:
-    params = _params(params, metric)
-    users = _users(params, column)
-    assert candidate(users, params)["method"] == best
-    assert untuned_rival(users, params) == best
+    assert candidate(_users(column), _params(params, goal)).method == best
 
 
-@pytest.mark.parametrize(("metric", "verdict"), [("rmse", "better"), ("recall@10", "worse")])
-def test_the_headline_says_better_where_the_metric_gains(metric: str, verdict: str) -> None:
-    """The candidate's number is lower than the reference's by .1."""
-    summary = {
-        "gate": {"metric": metric, "shot": 5},
-        "candidate": {"method": "new"},
-        "canaries": [],
-        "evaluate": {"confidence": 0.95},
-    }
-    table = pd.DataFrame(
-        [{"method": "new", "metric": metric, "k": 5, "mean": 0.9, "low": 0.8, "high": 1.0}]
+def test_equal_methods_go_to_the_simpler(params: Params) -> None:
+    users = _users("list_recall@10").assign(**{"list_recall@10": 0.5})
+    assert candidate(users, _params(params, "list")).method == HIGH
+
+
+def test_of_a_method_its_best_seed_in_the_first_fold_is_put_forward(params: Params) -> None:
+    first = _users("list_recall@10")
+    better = first.assign(**{"list_recall@10": first["list_recall@10"] + 0.01}, seed=1)
+    elsewhere = first.assign(**{"list_recall@10": 1.0}, seed=2, fold=1)
+    found = candidate(pd.concat([first, better, elsewhere]), _params(params, "list"))
+    assert (found.method, found.fold, found.seed) == (HIGH, 0, 1)
+    error = candidate(
+        pd.concat([first, better, elsewhere]).rename(columns={"list_recall@10": "mse"}),
+        _params(params, "rating"),
     )
+    assert error.seed == 0
+
+
+@pytest.mark.parametrize(("goal", "verdict"), [("rating", "better"), ("list", "worse")])
+def test_the_headline_says_better_where_the_metric_gains(
+    params: Params, goal: Goal, verdict: str
+) -> None:
+    """The candidate's number is lower than the reference's by .1."""
+    summary = Summary(
+        dataset="tiny", split="random", head="rating", goal=goal, seed=0, training_seeds=(0,),
+        folds=(0,), shots=(0, 5), query_size=5, like=4.0, n_users={"cold": 3}, methods=("new",),
+        canary_methods=(), candidate=Candidate(method="new", fold=0, seed=0),
+        evaluate=params.evaluate, canaries=(), data={},
+    )  # fmt: skip
+    at = {"metric": PRIMARY[goal].name, "k": ALL_SHOTS}
+    table = pd.DataFrame([{"method": "new", **at, "mean": 0.9, "low": 0.8, "high": 1.0}])
     difference = {"mean": -0.1, "low": -0.15, "high": -0.05}
-    row = {"table": "vs reference", "metric": metric, "k": 5, "a": "new", **difference}
+    row = {"table": "vs reference", **at, "a": "new", **difference}
     gain = cards(summary, table, pd.DataFrame([row]))["gain"]
     assert gain["verdict"] == verdict
     assert gain["mean"] == ("+0.100" if verdict == "better" else "−0.100")

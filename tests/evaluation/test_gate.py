@@ -11,13 +11,12 @@ import pandas as pd
 import pytest
 
 from coldstart.errors import GateError
-from coldstart.evaluation.gate import Contest, Decision, decide, per_user
-from coldstart.params import EvaluateParams, GateParams
+from coldstart.evaluation.gate import Contest, Verdict, decide, per_user
+from coldstart.params import EvaluateParams, GateParams, Goal
 
 GATE = GateParams(
-    metric="rmse",
-    shot=5,
     min_improvement=0.0,
+    max_rating_loss=0.01,
     max_segment_regression=0.05,
     max_adapt_ms=50.0,
     require_approval=False,
@@ -40,12 +39,14 @@ def contest(gain: float | np.ndarray, *, champion: bool = True, **changes: Any) 
     return Contest("new", "old", champion, **fields)
 
 
-def decided(contest: Contest, gate: GateParams = GATE, **changes: Any) -> Decision:
+def decided(
+    contest: Contest, gate: GateParams = GATE, goal: Goal = "rating", **changes: Any
+) -> Verdict:
     facts: dict[str, Any] = {"canaries_ok": True, "validation_ok": True, "adapt_ms": 1.0}
-    return decide(contest, **{**facts, **changes}, gate=gate, evaluate=EVALUATE, seed=0)
+    return decide(contest, **{**facts, **changes}, goal=goal, gate=gate, evaluate=EVALUATE, seed=0)
 
 
-def failed(decision: Decision) -> set[str]:
+def failed(decision: Verdict) -> set[str]:
     return {check.name for check in decision.checks if not check.passed}
 
 
@@ -58,17 +59,39 @@ def test_a_clear_improvement_is_promoted(champion: bool) -> None:
     assert 0 < difference["low"] < difference["mean"] < difference["high"]
 
 
-@pytest.mark.parametrize(("gain", "promoted"), [(0.2, True), (-0.2, False)])
-def test_more_of_a_ranking_metric_is_an_improvement(gain: float, promoted: bool) -> None:
-    """The same contest in recall, where the candidate's higher numbers are a gain."""
+def lists(gain: float, worse: float = 0.0) -> Contest:
+    """The same contest in lists, where the candidate's higher numbers are a gain; its squared
+    error is ``worse`` than the incumbent's 1.
+    """
     errors = contest(gain)
-    rows = errors.rows.assign(**{"recall@10": 1.5 - errors.rows["mse"]})
-    recall = GATE.model_copy(update={"metric": "recall@10"})
-    decision = decided(replace(errors, rows=rows.drop(columns="mse")), recall)
+    rows = errors.rows.assign(**{"list_recall@10": 1.5 - errors.rows["mse"]})
+    return replace(errors, rows=rows.assign(mse=1.0 + worse * (rows["method"] == "new")))
+
+
+@pytest.mark.parametrize(("gain", "promoted"), [(0.2, True), (-0.2, False)])
+def test_more_of_a_list_metric_is_an_improvement(gain: float, promoted: bool) -> None:
+    decision = decided(lists(gain), goal="list")
     assert decision.promote is promoted
     mean = gain - float(NOISE.mean())
     assert decision.evidence["difference"]["mean"] == pytest.approx(mean, abs=1e-5)
     assert {np.sign(row["gain"]) for row in decision.evidence["segments"]} == {np.sign(gain)}
+
+
+@pytest.mark.parametrize(("worse", "fails"), [(0.03, {"rmse"}), (0.01, set()), (-0.5, set())])
+def test_a_better_list_may_cost_little_of_the_ratings(worse: float, fails: set[str]) -> None:
+    """The root of 1.03 is 1.5% above 1, that of 1.01 .5%; 1% is allowed."""
+    decision = decided(lists(0.2, worse), goal="list")
+    assert failed(decision) == fails
+    (check,) = [check for check in decision.checks if check.name == "rmse"]
+    assert check.value == pytest.approx(np.sqrt(1 + worse) - 1)
+
+
+def test_who_predicts_no_rating_has_none_to_lose() -> None:
+    rows = lists(0.2).rows
+    rows["mse"] = rows["mse"].where(rows["method"] == "new")
+    decision = decided(replace(lists(0.2), rows=rows), goal="list")
+    assert decision.promote
+    assert "rmse" not in {check.name for check in decision.checks}
 
 
 @pytest.mark.parametrize("gain", [0.0, -0.2])
@@ -136,12 +159,14 @@ def test_different_users_cannot_be_compared() -> None:
 
 
 def test_results_at_another_k_cannot_be_compared() -> None:
-    with pytest.raises(GateError, match="no result at K=5"):
-        decided(contest(0.2, rows=contest(0.2).rows.assign(k=3)))
+    rows = contest(0.2).rows
+    other = rows.assign(k=np.where(rows["method"] == "new", 3, 5))
+    with pytest.raises(GateError, match="support sizes"):
+        decided(contest(0.2, rows=other))
 
 
-def test_per_user_takes_the_gate_s_k_and_metric() -> None:
-    users = pd.DataFrame({"user": [1, 1], "k": [0, 5], "mse": [9.0, 4.0], "mae": [3.0, 2.0]})
-    assert per_user("new", users, GATE).to_dict("records") == [
-        {"user": 1, "k": 5, "mse": 4.0, "method": "new"}
+def test_per_user_takes_what_the_gate_reads() -> None:
+    users = pd.DataFrame({"user": [1], "k": [5], "mse": [4.0], "mae": [2.0], "list_recall@10": 0.1})
+    assert per_user("new", users, "list").to_dict("records") == [
+        {"user": 1, "k": 5, "list_recall@10": 0.1, "mse": 4.0, "method": "new"}
     ]

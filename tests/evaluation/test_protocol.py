@@ -12,13 +12,9 @@ from torch import Tensor
 from coldstart.data.prepared import Prepared
 from coldstart.errors import EvaluationError
 from coldstart.evaluation import protocol
-from coldstart.evaluation.protocol import (
-    EvaluationSet,
-    evaluate,
-    evaluation_set,
-    shuffled,
-    tie_breaks,
-)
+from coldstart.evaluation.evaluation_set import EvaluationSet, evaluation_set
+from coldstart.evaluation.metrics import METRICS
+from coldstart.evaluation.protocol import evaluate, shuffled, tie_breaks
 from coldstart.params import Params
 
 from .conftest import Fixed
@@ -30,8 +26,8 @@ def test_a_row_per_user_and_k_with_every_metric(cold: EvaluationSet, item_means:
     method = Fixed(item_means, adapts=True, variance=1.0)
     users = evaluate(method, cold, SHOTS, catalogue=True).users
     assert len(users) == cold.n_users * len(SHOTS)
-    wanted = {"mse", "mae", "ndcg@5", "auc", "recall@10", "ndcg@10", "mrr@10", "novelty", "nll"}
-    assert wanted | {"covered@80", "user", "key", "k"} <= set(users.columns)
+    columns = {m.per_user_column for m in METRICS.values() if m.per_user and m.kind != "click"}
+    assert set(users.columns) == columns | {"user", "key", "k"}
 
 
 def test_what_does_not_adapt_scores_the_same_at_every_k(

@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from coldstart.evaluation.metrics import METRICS
 from coldstart.evaluation.significance import (
-    finish,
     holm,
     interval,
     p_values,
     resampled_means,
-    squared,
     user_table,
 )
 
@@ -66,9 +65,9 @@ def test_the_seed_decides_everything() -> None:
 
 
 def test_rmse_is_the_root_of_the_mean_of_mse() -> None:
-    assert squared("rmse") == "mse"
-    assert finish("rmse", np.array([4.0])) == pytest.approx([2.0])
-    assert finish("mae", np.array([4.0])) == pytest.approx([4.0])
+    assert METRICS["rmse"].per_user_column == "mse"
+    assert METRICS["rmse"].finish(np.array([4.0])) == pytest.approx([2.0])
+    assert METRICS["mae"].finish(np.array([4.0])) == pytest.approx([4.0])
 
 
 def test_p_is_two_sided_and_never_zero() -> None:

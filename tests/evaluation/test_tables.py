@@ -9,6 +9,7 @@ import pytest
 from coldstart.data.prepared import Prepared
 from coldstart.errors import ArtefactError
 from coldstart.evaluation import leaderboard as board
+from coldstart.evaluation.metrics import ALL_SHOTS, METRICS
 from coldstart.evaluation.segments import segment_table, terciles, user_segments
 from coldstart.params import EvaluateParams
 
@@ -48,19 +49,34 @@ def test_the_leaderboard_by_hand() -> None:
 
 def test_a_comparison_is_paired() -> None:
     """The levels vary by user, the difference of the MSE does not; that of its root hardly."""
-    rows = board.compare(results(), [("b", "bias")], "rmse", PARAMS, seed=0)
-    assert rows["k"].tolist() == [0, 5]
+    rows = board.compare(results(), [("b", "bias")], METRICS["rmse"], PARAMS, seed=0)
+    assert rows["k"].tolist() == [0, 5, ALL_SHOTS]
     row = rows.iloc[0]
     assert row["low"] < row["mean"] < row["high"]
     assert row["high"] - row["low"] < 0.05
-    back = board.compare(results(), [("bias", "b")], "rmse", PARAMS, seed=0).iloc[0]
+    back = board.compare(results(), [("bias", "b")], METRICS["rmse"], PARAMS, seed=0).iloc[0]
     assert back["mean"] == pytest.approx(-row["mean"])
     assert back["low"] == pytest.approx(-row["high"])
 
 
 def test_holm_corrects_over_the_whole_table() -> None:
-    rows = board.compare(results(), [("b", "bias")], "mae", PARAMS, seed=0)
-    assert rows["p_holm"].tolist() == pytest.approx([2 * 2 / 401] * 2, abs=1e-6)
+    rows = board.compare(results(), [("b", "bias")], METRICS["mae"], PARAMS, seed=0)
+    assert rows["p_holm"].tolist() == pytest.approx([2 * 2 / 401] * 2 + [2 / 401], abs=1e-6)
+
+
+def test_over_all_k_a_user_counts_by_the_mean() -> None:
+    """``b`` is ahead by 1 at K=0 and by 3 at K=5: by 2 over both, paired by user."""
+    users = results().assign(mae=lambda rows: rows["user"] + 0.0)
+    later = users["method"].eq("b") & users["k"].eq(5)
+    users["mae"] += users["method"].eq("b") * 1.0 + later * 2.0
+    rows = board.compare(users, [("b", "bias")], METRICS["mae"], PARAMS, seed=0).set_index("k")
+    assert rows.loc[[0, 5, ALL_SHOTS], "mean"].tolist() == [1.0, 3.0, 2.0]
+    assert rows.loc[ALL_SHOTS, ["low", "high"]].tolist() == [2.0, 2.0]
+    table = board.leaderboard(users, coverage(), PARAMS, seed=0).set_index(
+        ["method", "k", "metric"]
+    )
+    means = [table.loc[("b", k, "mae")]["mean"] for k in (0, 5, ALL_SHOTS)]
+    assert means[2] == pytest.approx(sum(means[:2]) / 2)
 
 
 def test_a_segment_by_hand() -> None:
@@ -69,7 +85,7 @@ def test_a_segment_by_hand() -> None:
     table = segment_table(
         users[users["k"] == 5],
         segments,
-        metric="rmse",
+        of=METRICS["rmse"],
         reference="bias",
         resamples=200,
         confidence=0.9,

@@ -29,7 +29,6 @@ def params(tiny_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     raw["baselines"] = {name: raw["baselines"][name] for name in kept}
     raw["meta_train"] |= {"algorithms": ["fomaml"]}
     raw["meta_train"]["loop"] |= {"max_steps": 2, "eval_every": 1, "batch_size": 4}
-    raw["gate"] |= {"shot": 5}
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "tiny").symlink_to(tiny_source)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))

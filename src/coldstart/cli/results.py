@@ -24,6 +24,7 @@ def leaderboard(
 ) -> None:
     """Print the results on cold users, with intervals; with protocol: metarec, those of it."""
     from coldstart.evaluation.leaderboard import leaderboard_rows
+    from coldstart.evaluation.metrics import METRICS
     from coldstart.params import load_params
     from coldstart.reporting.console import as_json as to_json
     from coldstart.reporting.console import below, cost_table, leaderboard_tables
@@ -42,7 +43,7 @@ def leaderboard(
     from rich.console import Console
 
     if metric is None:
-        rows = rows[rows["metric"].isin(["rmse", "log_loss", "ndcg@5", "recall@10"])]
+        rows = rows[rows["metric"].isin([m.name for m in METRICS.values() if m.compared])]
     Console().print(leaderboard_tables(rows))
     if measured is not None:
         Console().print(cost_table(measured))
@@ -54,7 +55,7 @@ def _cost_rows(dataset: str, split: str) -> pd.DataFrame:
     from coldstart.registry import cost, store
 
     with store.needed():
-        return cost.rows(cost.costs_here(), dataset, split, load_params().gate.shot)
+        return cost.rows(cost.costs_here(), dataset, split, load_params().prepare.shots[-1])
 
 
 def _legacy_leaderboard(metric: str | None, k: int | None, *, cost: bool, json_rows: bool) -> None:
@@ -82,7 +83,9 @@ def _legacy_leaderboard(metric: str | None, k: int | None, *, cost: bool, json_r
 def compare(
     a: Annotated[str, typer.Argument(help="A method.")],
     b: Annotated[str, typer.Argument(help="The method to subtract.")],
-    metric: Annotated[str, typer.Option(help="Metric to compare.")] = "rmse",
+    metric: Annotated[
+        str | None, typer.Option(help="Metric to compare; default: the goal's.")
+    ] = None,
     never_validated: Annotated[
         bool,
         typer.Option("--never-validated", help="Leave out who validates in another fold."),
@@ -96,7 +99,7 @@ def compare(
 
     rows = compare_rows(a, b, metric, never_validated=never_validated)
     if as_json:
-        typer.echo(to_json(rows, ["split", "k", "mean", "low", "high"]))
+        typer.echo(to_json(rows, list(rows.columns)))
         return
     from rich.console import Console
 

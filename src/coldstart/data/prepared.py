@@ -71,14 +71,19 @@ class Prepared:
         rows = (self.split["fold"] == fold) & (self.split["role"] == role)
         return self.split.loc[rows, "user"].to_numpy(dtype="int64")
 
-    def history(self, fold: int) -> History:
+    def history_rows(self, fold: int) -> pd.DataFrame:
         """All that may be learnt from in ``fold``: ratings of historical users, before the cut."""
         historical = np.zeros(self.n_users, dtype=bool)
         historical[self.role_users(fold, "historical")] = True
         rows = historical[self.ratings["user"].to_numpy()]
         if self.summary["cut"] is not None:
             rows &= self.ratings["timestamp"].to_numpy() <= self.summary["cut"]
-        table = self.ratings[rows]
+        table: pd.DataFrame = self.ratings[rows]
+        return table
+
+    def history(self, fold: int) -> History:
+        """:meth:`history_rows` as tensors."""
+        table = self.history_rows(fold)
         return History(
             users_R=torch.from_numpy(table["user"].to_numpy(dtype="int64")),
             items_R=torch.from_numpy(table["item"].to_numpy(dtype="int64")),

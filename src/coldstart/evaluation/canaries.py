@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from coldstart.errors import EvaluationError
-from coldstart.evaluation import metrics
-from coldstart.evaluation.protocol import NDCG_TOP, EvaluationSet
-from coldstart.evaluation.significance import gain_sign
+from coldstart.evaluation import formulas
+from coldstart.evaluation.evaluation_set import EvaluationSet
+from coldstart.evaluation.protocol import NDCG_TOP
+from coldstart.evaluation.summary import Canary
 
 DELTA = 1e-7
 """Chance of a false alarm per check; there are about a hundred in an evaluation."""
@@ -29,23 +30,15 @@ Z_SHUFFLED = 5.0
 """Standard errors by which shuffled labels may seem to help before it is no longer noise."""
 
 
-class Canary(NamedTuple):
-    """One check: ``value`` must not be better than ``limit``."""
-
-    canary: str
-    metric: str
-    k: int
-    value: float
-    expected: float
-    limit: float
-    ok: bool
-
-
 class Moments(NamedTuple):
     """Mean and variance of a metric for each user, under a random order."""
 
     mean_B: Tensor
     variance_B: Tensor
+
+    def over(self, scale_B: Tensor) -> Moments:
+        """Of the metric divided by ``scale_B``."""
+        return Moments(self.mean_B / scale_B, self.variance_B / scale_B.square())
 
 
 def weighted_draw(weights: Tensor, share_B: Tensor, spread_B: Tensor, size_B: Tensor) -> Moments:
@@ -68,20 +61,39 @@ def random_order(target: EvaluationSet, k: int, n_items: int) -> dict[str, Momen
     half_B = torch.full_like(n_B, 0.5).where(pairs_B > 0, torch.nan)
     moments = {"auc": Moments(half_B, (n_B + 1) / (12 * pairs_B))}
     moments["ndcg@5"] = _graded(target, n_B)
-    size_B = n_items - 1.0 - target.episodes.support.first(k).mask_BS.sum(1).double()
+    support_BS = target.episodes.support.first(k).items_BS
+    size_B = n_items - 1.0 - (support_BS > 0).sum(1).double()
+    moments |= _lists(target, support_BS, size_B)
+    query = weighted_draw(
+        torch.ones(formulas.TOP).double(), *_population(likes_B, size_B), size_B
+    ).over(torch.where(likes_B > 0, likes_B, torch.nan))
+    return moments | {"recall@10": query}
+
+
+def _lists(target: EvaluationSet, support_BS: Tensor, size_B: Tensor) -> dict[str, Moments]:
+    """Of the metrics of lists: right is all that a user likes outside the support."""
+    hidden_BL = (target.likes_BL[:, :, None] == support_BS[:, None, :]).any(2)
+    likes_B = ((target.likes_BL > 0) & ~hidden_BL).sum(1).double()
+    defined_B = torch.where(likes_B > 0, likes_B, torch.nan)
+    population = _population(likes_B, size_B)
+    weights = formulas.discounts(formulas.TOP)
+    best_B = weights.cumsum(0)[(likes_B.clamp(1, formulas.TOP) - 1).long()]
+    ones = torch.ones_like(weights)
+    return {
+        "list_recall@10": weighted_draw(ones, *population, size_B).over(
+            defined_B.clamp(max=formulas.TOP)
+        ),
+        "list_ndcg@10": weighted_draw(weights, *population, size_B).over(
+            torch.where(likes_B > 0, best_B, torch.nan)
+        ),
+        "list_mrr@10": _first_hit(likes_B, size_B, torch.where(likes_B > 0, 1.0, torch.nan)),
+    }
+
+
+def _population(likes_B: Tensor, size_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of what is 1 for a like and 0 for everything else."""
     share_B = likes_B / size_B
-    spread_B = share_B * (1 - share_B)
-    weights = metrics.discounts(metrics.TOP)
-    undefined_B = torch.where(likes_B > 0, 1.0, torch.nan)
-    for name, weight, scale_B in (
-        ("recall@10", torch.ones_like(weights), likes_B),
-        ("ndcg@10", weights, weights.cumsum(0)[(likes_B.clamp(1, metrics.TOP) - 1).long()]),
-    ):
-        mean_B, variance_B = weighted_draw(weight, share_B, spread_B, size_B)
-        scale_B = scale_B * undefined_B
-        moments[name] = Moments(mean_B / scale_B, variance_B / scale_B.square())
-    moments["mrr@10"] = _first_hit(likes_B, size_B, undefined_B)
-    return moments
+    return share_B, share_B * (1 - share_B)
 
 
 def _graded(target: EvaluationSet, n_B: Tensor) -> Moments:
@@ -90,7 +102,7 @@ def _graded(target: EvaluationSet, n_B: Tensor) -> Moments:
     share_B = gains_BQ.sum(1) / n_B
     centred_BQ = torch.where(mask_BQ, gains_BQ - share_B[:, None], 0.0)
     top = min(NDCG_TOP, gains_BQ.shape[1])
-    weights = metrics.discounts(top)
+    weights = formulas.discounts(top)
     ideal_B = gains_BQ.topk(top, dim=1)[0] @ weights
     mean_B, variance_B = weighted_draw(weights, share_B, centred_BQ.square().sum(1) / n_B, n_B)
     return Moments(mean_B / ideal_B, variance_B / ideal_B.square())
@@ -99,7 +111,7 @@ def _graded(target: EvaluationSet, n_B: Tensor) -> Moments:
 def _first_hit(likes_B: Tensor, size_B: Tensor, undefined_B: Tensor) -> Moments:
     """The first liked item is at rank r with probability P(none before) L / (what is left)."""
     none_B, mean_B, square_B = (torch.ones_like(size_B), *torch.zeros(2, *size_B.shape).double())
-    for rank in range(1, metrics.TOP + 1):
+    for rank in range(1, formulas.TOP + 1):
         hit_B = (likes_B / (size_B - rank + 1)).clamp(0, 1)
         mean_B = mean_B + none_B * hit_B / rank
         square_B = square_B + none_B * hit_B / rank**2
@@ -178,7 +190,7 @@ def check_shuffled(
     is per user. Paired by user.
     """
     prior = honest[honest["k"] == 0].set_index("user")[metric]
-    sign = gain_sign(metric)
+    sign = -1 if metric in ("mse", "log_loss") else 1
     checks = []
     for k, rows in users[users["k"] > 0].groupby("k"):
         gain = sign * (rows.set_index("user")[metric] - prior).dropna()

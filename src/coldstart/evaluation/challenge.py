@@ -13,11 +13,12 @@ from torch import Tensor
 
 from coldstart.data.features import UserEncoder
 from coldstart.data.prepared import Prepared
-from coldstart.evaluation.metrics import top_items
-from coldstart.evaluation.protocol import evaluate, evaluation_set
+from coldstart.evaluation.evaluation_set import Catalogue, evaluation_set
+from coldstart.evaluation.formulas import top_items
+from coldstart.evaluation.protocol import evaluate
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params
-from coldstart.schema import CATALOGUE_METRICS, UNKNOWN_ITEM
+from coldstart.schema import UNKNOWN_ITEM
 
 _WARM_UP, _REPEATS = 5, 30
 
@@ -30,7 +31,7 @@ def evaluate_bundle_on(
     params: Params,
     fold: int,
 ) -> pd.DataFrame:
-    """Per-user results at ``gate.shot`` of a method that was fitted on other data.
+    """Per-user results of a method that was fitted on other data.
 
     Its catalogue is matched by key: ``item_keys`` are its ``N`` items in row order (row 0 the
     unknown one); what it never saw is scored as the unknown item. Users are encoded by the
@@ -38,6 +39,8 @@ def evaluate_bundle_on(
     """
     target = evaluation_set(prepared, params, fold, "cold")
     rows_N = _rows_of(prepared, item_keys)
+    known_N = rows_N > 0
+    known_N[UNKNOWN_ITEM] = True  # padding stays padding; other likes are right but out of reach
     users = prepared.users.set_index("user").loc[target.episodes.users_B.numpy()]
     names = [column.name for column in encoder.columns]
     features_BF = torch.from_numpy(
@@ -47,11 +50,24 @@ def evaluate_bundle_on(
     support = support._replace(items_BS=rows_N[support.items_BS], users_BF=features_BF)
     items_BQ = rows_N[target.episodes.items_BQ]
     episodes = target.episodes._replace(support=support, items_BQ=items_BQ)
-    share_N = target.share_N.new_full((method.n_items,), float(target.share_N.min()))
-    share_N[rows_N] = target.share_N
-    matched = replace(target, episodes=episodes, share_N=share_N)
-    catalogue = params.gate.metric in CATALOGUE_METRICS
-    return evaluate(method, matched, [params.gate.shot], catalogue=catalogue).users
+    matched = replace(
+        target,
+        episodes=episodes,
+        likes_BL=torch.where(
+            known_N[target.likes_BL], rows_N[target.likes_BL], -target.likes_BL - 1
+        ),
+        catalogue=_matched(target.catalogue, rows_N, method.n_items),
+    )
+    return evaluate(method, matched, params.prepare.shots, catalogue=True).users
+
+
+def _matched(catalogue: Catalogue, rows_N: Tensor, n_items: int) -> Catalogue:
+    """The same of the method's rows; of items that today's data lacks, as of a rare one."""
+    share = catalogue.share_N.new_full((n_items,), float(catalogue.share_N.min()))
+    third, popular = torch.full((n_items,), 2), torch.zeros(n_items, dtype=torch.bool)
+    for whole, part in zip((share, third, popular), catalogue, strict=True):
+        whole[rows_N] = part
+    return Catalogue(share, third, popular)
 
 
 def _rows_of(prepared: Prepared, item_keys: Sequence[str]) -> Tensor:
@@ -63,7 +79,8 @@ def _rows_of(prepared: Prepared, item_keys: Sequence[str]) -> Tensor:
 
 
 def measure_adapt_ms(method: Recommender, prepared: Prepared, params: Params) -> float:
-    """Median milliseconds to adapt to one user's ``gate.shot`` ratings and rank the catalogue.
+    """Median milliseconds to adapt to one user's ratings, as many as there are shots at most, and
+    rank the catalogue.
 
     A measurement, so never part of a stage's output.
     """
@@ -73,7 +90,7 @@ def measure_adapt_ms(method: Recommender, prepared: Prepared, params: Params) ->
     seconds = []
     for turn in range(_WARM_UP + _REPEATS):
         row = turn % episodes.n_users
-        support = episodes.support.rows(slice(row, row + 1)).first(params.gate.shot)
+        support = episodes.support.rows(slice(row, row + 1)).first(params.prepare.shots[-1])
         start = time.perf_counter()
         with torch.no_grad():
             scores = method.rank_catalogue(method.adapt(support))

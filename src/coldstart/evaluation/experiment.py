@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
 from coldstart.data.prepared import Prepared
 from coldstart.errors import EvaluationError, ParamsError
 from coldstart.evaluation import canaries
-from coldstart.evaluation.canaries import Canary
-from coldstart.evaluation.protocol import (
-    Evaluation,
-    EvaluationSet,
-    evaluate,
-    evaluation_set,
-    shuffled,
-)
+from coldstart.evaluation.evaluation_set import EvaluationSet, Role, evaluation_set
+from coldstart.evaluation.metrics import PRIMARY, REFERENCE
+from coldstart.evaluation.protocol import Evaluation, evaluate, shuffled
 from coldstart.evaluation.segments import user_segments
-from coldstart.evaluation.significance import gain_sign, squared
+from coldstart.evaluation.summary import Canary, Candidate
 from coldstart.methods import (
     CANARIES,
-    REFERENCE,
     FittedMethod,
+    bundle_folder,
     fitted_methods,
     load_method,
     method_names,
-    untuned_names,
 )
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params
 from coldstart.progress import progress
-from coldstart.schema import CATALOGUE_METRICS
 
+ROLES: tuple[Role, ...] = ("validation", "cold")
 _TIE = 6
 """Decimals to which validation scores are compared; equal ones go to the simpler method."""
 
@@ -45,7 +38,7 @@ class Results(NamedTuple):
     coverage: pd.DataFrame  # method, fold, seed, k, coverage
     segments: pd.DataFrame  # user and a column per segment, cold users only
     canaries: list[Canary]
-    candidate: dict[str, Any]  # method, fold, seed
+    candidate: Candidate
 
 
 def run_experiment(prepared: Prepared, params: Params) -> Results:
@@ -55,21 +48,21 @@ def run_experiment(prepared: Prepared, params: Params) -> Results:
         EvaluationError: a canary did better than it can.
         ParamsError: a canary or the reference is not among the baselines.
     """
-    for name in (*CANARIES, REFERENCE):
+    for name in (*CANARIES, REFERENCE[params.goal]):
         if name not in params.baselines:
             raise ParamsError(f"baselines.{name}: is missing; every evaluation compares with it")
     fitted = [method for fold in params.prepare.folds for method in fitted_methods(params, fold)]
     sets = {
         (fold, role): evaluation_set(prepared, params, fold, role)
         for fold in params.prepare.folds
-        for role in ("validation", "cold")
+        for role in ROLES
     }
     frames: list[pd.DataFrame] = []
     coverage: list[pd.DataFrame] = []
     checks: list[Canary] = []
     for method in progress(fitted, "evaluate"):
         model = load_method(method.folder)
-        for role in ("validation", "cold"):
+        for role in ROLES:
             target = sets[method.fold, role]
             found = _evaluate(method, model, target, params)
             frames.append(_labelled(method, role, found.users))
@@ -82,7 +75,7 @@ def run_experiment(prepared: Prepared, params: Params) -> Results:
                     checks += canaries.check_error(method.name, found.users, target)
     users = pd.concat(frames, ignore_index=True)
     chosen = candidate(users, params)
-    checks += _shuffled_checks(chosen, sets[chosen["fold"], "cold"], params)
+    checks += _shuffled_checks(chosen, sets[chosen.fold, "cold"], params)
     canaries.require(checks)
     segments = [user_segments(prepared, fold) for fold in params.prepare.folds]
     return Results(
@@ -94,7 +87,7 @@ def _evaluate(
     method: FittedMethod, model: Recommender, target: EvaluationSet, params: Params
 ) -> Evaluation:
     try:
-        catalogue = target.role == "cold" or params.gate.metric in CATALOGUE_METRICS
+        catalogue = target.role == "cold" or PRIMARY[params.goal].kind == "list"
         return evaluate(model, target, params.prepare.shots, catalogue=catalogue)
     except EvaluationError as error:
         raise EvaluationError(
@@ -103,35 +96,26 @@ def _evaluate(
         ) from error
 
 
-def candidate(users: pd.DataFrame, params: Params) -> dict[str, Any]:
-    """The best method on validation users, and its best seed in the first fold.
+def candidate(users: pd.DataFrame, params: Params) -> Candidate:
+    """The best method on validation users over all K, and its best seed in the first fold.
 
     Equal methods go to the simpler: baselines first, then algorithms, in the order of their tables.
     """
     names = [name for name in method_names(params) if name not in CANARIES]
-    best = _best_on_validation(users, names, params)
-    rows = _validation_rows(users, params)
+    worth = _worth(users[users["role"] == "validation"], ["method"], params)
+    best = max(names, key=lambda name: (worth[name], -names.index(name)))
     fold = params.prepare.folds[0]
-    seeds = rows[(rows["method"] == best) & (rows["fold"] == fold)].groupby("seed")["worth"].mean()
-    return {"method": best, "fold": fold, "seed": int(str(seeds.round(_TIE).idxmax()))}
+    own = users[(users["method"] == best) & (users["fold"] == fold)]
+    seeds = _worth(own[own["role"] == "validation"], ["seed"], params)
+    return Candidate(method=best, fold=fold, seed=int(str(seeds.idxmax())))
 
 
-def untuned_rival(users: pd.DataFrame, params: Params) -> str:
-    """The best untuned baseline on validation users: what the first champion must beat."""
-    return _best_on_validation(users, untuned_names(params), params)
-
-
-def _best_on_validation(users: pd.DataFrame, names: Sequence[str], params: Params) -> str:
-    """By the mean over users at ``gate.shot``; of equal ones the first of ``names``."""
-    worth = _validation_rows(users, params).groupby("method")["worth"].mean().round(_TIE)
-    return max(names, key=lambda name: (worth[name], -names.index(name)))
-
-
-def _validation_rows(users: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """At ``gate.shot``, with ``worth``: the gate's metric, turned so that more is better."""
-    rows = users[(users["role"] == "validation") & (users["k"] == params.gate.shot)]
-    metric = params.gate.metric
-    return rows.assign(worth=gain_sign(metric) * rows[squared(metric)])
+def _worth(rows: pd.DataFrame, by: list[str], params: Params) -> pd.Series:
+    """The goal's metric, averaged over all K and turned so that more is better; ties rounded."""
+    primary = PRIMARY[params.goal]
+    means = rows.groupby([*by, "k"])[primary.per_user_column].mean()
+    finished = pd.Series(primary.finish(means.to_numpy()), means.index)
+    return (primary.sign * finished.groupby(by).mean()).round(_TIE)
 
 
 def _labelled(method: FittedMethod, role: str, rows: pd.DataFrame) -> pd.DataFrame:
@@ -149,16 +133,13 @@ def _coverage_rows(method: FittedMethod, found: Evaluation) -> pd.DataFrame:
     return rows.assign(method=method.name, fold=method.fold, seed=method.seed)
 
 
-def _shuffled_checks(chosen: dict[str, Any], target: EvaluationSet, params: Params) -> list[Canary]:
+def _shuffled_checks(chosen: Candidate, target: EvaluationSet, params: Params) -> list[Canary]:
     """The candidate, fed the support labels of other users."""
     if target.n_users < 2:
         return []
-    wanted = (chosen["method"], chosen["seed"])
-    bundles = fitted_methods(params, chosen["fold"])
-    folder = next(m.folder for m in bundles if (m.name, m.seed) == wanted)
-    model = load_method(folder)
+    model = load_method(bundle_folder(chosen.method, chosen.fold, chosen.seed))
     shots = sorted({0, *params.prepare.shots})
     honest = evaluate(model, target, [0], catalogue=False).users
     fooled = evaluate(model, shuffled(target, params.seed), shots, catalogue=False).users
     metric = {"rating": "mse", "click": "log_loss", "ranking": "auc"}[params.head]
-    return canaries.check_shuffled(chosen["method"], fooled, honest, metric)
+    return canaries.check_shuffled(chosen.method, fooled, honest, metric)

@@ -5,39 +5,32 @@ Loads no model and no torch: the tables derive from the per-user results alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from coldstart import layout
 from coldstart.errors import ArtefactError, ParamsError
+from coldstart.evaluation.metrics import ALL_SHOTS, METRICS, Metric, metric
 from coldstart.evaluation.significance import (
-    Floats,
-    finish,
+    column_means,
     holm,
     interval,
+    over_shots,
     p_values,
     resampled_means,
-    squared,
     user_table,
 )
+from coldstart.evaluation.summary import SUMMARY, Summary
 from coldstart.params import EvaluateParams
 
-METRICS = (
-    "rmse", "mae", "log_loss", "ndcg@5", "auc", "recall@10", "ndcg@10", "mrr@10", "novelty",
-    "coverage", "nll", "covered@50", "covered@80", "covered@95",
-)  # fmt: skip
-"""Every metric of the leaderboard; rmse is the root of the mean over users of the per-user mse."""
 USERS = "users.parquet"
 TABLE = "leaderboard.parquet"
 COMPARISONS = "comparisons.parquet"
 SEGMENTS = "segments.parquet"
 SEGMENT_TABLE = "segment_table.parquet"
-SUMMARY = "summary.json"
 _DIGITS = 6
 
 
@@ -46,23 +39,35 @@ def leaderboard(
 ) -> pd.DataFrame:
     """Rows ``{method, k, metric, mean, low, high, n_users}`` of the cold users, in that order.
 
-    ``coverage`` has ``method, k, coverage`` per fold and seed; it is a property of a list of users,
-    not of one, so its mean has no interval.
+    ``k`` is ``ALL_SHOTS`` for the mean over all K. ``coverage`` has ``method, k, coverage`` per
+    fold and seed; it is a property of a list of users, not of one, so its mean has no interval.
     """
-    present = [m for m in METRICS if squared(m) in users and users[squared(m)].notna().any()]
-    table = user_table(users, [squared(m) for m in present])
+    present = evaluated(users)
+    table = user_table(users, [m.per_user_column for m in present])
     table = table.loc[:, table.notna().any()]
     values = table.to_numpy(dtype=float)
     samples = resampled_means(values, params.resamples, seed)
     means, n_users = np.nanmean(values, axis=0), (~np.isnan(values)).sum(0)
     parts = []
-    for metric in present:
-        of_metric = table.columns.get_level_values(0) == squared(metric)
-        low, high = interval(finish(metric, samples[:, of_metric]), params.confidence)
-        index = table.columns[of_metric].to_frame(index=False)[["method", "k"]]
-        mean = finish(metric, means[of_metric])
+    for one in present:
+        of_metric = table.columns.get_level_values(0) == one.per_user_column
+        cells = [(str(c[1]), int(c[2])) for c in table.columns[of_metric]]
+        names = list(dict.fromkeys(m for m, _ in cells))
+        sampled, mean = one.finish(samples[:, of_metric]), one.finish(means[of_metric])
+        count = n_users[of_metric]
+        sampled = np.hstack([sampled, over_shots(sampled, cells, names)])
+        low, high = interval(sampled, params.confidence)
+        rows = pd.DataFrame(
+            [*cells, *((name, ALL_SHOTS) for name in names)], columns=["method", "k"]
+        )
         parts.append(
-            index.assign(metric=metric, mean=mean, low=low, high=high, n_users=n_users[of_metric])
+            rows.assign(
+                metric=one.name,
+                mean=np.hstack([mean, over_shots(mean, cells, names)]),
+                low=low,
+                high=high,
+                n_users=np.hstack([count, over_shots(count, cells, names).round().astype(int)]),
+            )
         )
     if len(coverage):
         means_of = coverage.groupby(["method", "k"])["coverage"].mean().rename("mean").reset_index()
@@ -71,10 +76,19 @@ def leaderboard(
     return _tidy(pd.concat(parts, ignore_index=True), users["method"].unique())
 
 
+def evaluated(users: pd.DataFrame) -> list[Metric]:
+    """The metrics of which anybody's value is known."""
+    return [
+        m
+        for m in METRICS.values()
+        if m.per_user_column in users and users[m.per_user_column].notna().any()
+    ]
+
+
 def _tidy(rows: pd.DataFrame, methods: Iterable[str]) -> pd.DataFrame:
     order = {name: i for i, name in enumerate(methods)}
-    metric = {name: i for i, name in enumerate(METRICS)}
-    rows = rows.assign(_a=rows["metric"].map(metric), _b=rows["method"].map(order))
+    place = {name: i for i, name in enumerate(METRICS)}
+    rows = rows.assign(_a=rows["metric"].map(place), _b=rows["method"].map(order))
     rows = rows.sort_values(["_a", "_b", "k"], ignore_index=True)
     rows[["mean", "low", "high"]] = rows[["mean", "low", "high"]].round(_DIGITS)
     return rows[["method", "k", "metric", "mean", "low", "high", "n_users"]]
@@ -83,47 +97,51 @@ def _tidy(rows: pd.DataFrame, methods: Iterable[str]) -> pd.DataFrame:
 def compare(
     users: pd.DataFrame,
     pairs: list[tuple[str, str]],
-    metric: str,
+    of: Metric,
     params: EvaluateParams,
     seed: int,
 ) -> pd.DataFrame:
-    """Paired differences ``a - b`` at every K of ``users``, Holm-adjusted over all of them.
+    """Paired differences ``a - b`` at every K of ``users``, and of the mean over all K.
 
-    Rows ``{metric, k, a, b, mean, low, high, p, p_holm, n_users}``. On whom a metric is undefined
-    depends on the user's ratings, not on the method, so both sides see the same users.
+    Rows ``{metric, k, a, b, mean, low, high, p, p_holm, n_users}``, the mean over all K with
+    ``k = ALL_SHOTS``; Holm-adjusted over the rows of single K and over those of all apart. On whom
+    a metric is undefined depends on the user's ratings, not on the method, so both sides see the
+    same users.
     """
-    table = user_table(users, [squared(metric)]).droplevel(0, axis=1)
+    table = user_table(users, [of.per_user_column]).droplevel(0, axis=1)
     shots = sorted({int(k) for k in table.columns.get_level_values("k")})
-    columns = [(m, k) for m in sorted({name for pair in pairs for name in pair}) for k in shots]
+    names = sorted({name for pair in pairs for name in pair})
+    columns = [(name, k) for name in names for k in shots]
     values = table.reindex(columns=pd.MultiIndex.from_tuples(columns)).to_numpy(dtype=float)
-    samples = finish(metric, resampled_means(values, params.resamples, seed))
-    means = finish(metric, _column_means(values))
-    cells = [(a, b, k) for a, b in pairs for k in shots]
-    left = [columns.index((a, k)) for a, _, k in cells]
-    right = [columns.index((b, k)) for _, b, k in cells]
-    differences = samples[:, left] - samples[:, right]
-    low, high = interval(differences, params.confidence)
-    p = p_values(differences)
-    both = (~np.isnan(values[:, left]) & ~np.isnan(values[:, right])).sum(0)
-    rows = pd.DataFrame(cells, columns=["a", "b", "k"]).assign(
-        metric=metric,
-        mean=means[left] - means[right],
-        low=low,
-        high=high,
-        p=p,
-        p_holm=holm(p),
-        n_users=both,
-    )
+    samples = of.finish(resampled_means(values, params.resamples, seed))
+    means = of.finish(column_means(values))
+    present = ~np.isnan(values)
+    parts = []
+    for pooled in (False, True):
+        at = [(name, ALL_SHOTS) for name in names] if pooled else columns
+        cells = [(a, b, k) for a, b in pairs for k in ([ALL_SHOTS] if pooled else shots)]
+        left = [at.index((a, k)) for a, _, k in cells]
+        right = [at.index((b, k)) for _, b, k in cells]
+        sampled = over_shots(samples, columns, names) if pooled else samples
+        mean = over_shots(means, columns, names) if pooled else means
+        known = over_shots(present, columns, names) > 0 if pooled else present
+        differences = sampled[:, left] - sampled[:, right]
+        low, high = interval(differences, params.confidence)
+        p = p_values(differences)
+        rows = pd.DataFrame(cells, columns=["a", "b", "k"]).assign(
+            metric=of.name,
+            mean=mean[left] - mean[right],
+            low=low,
+            high=high,
+            p=p,
+            p_holm=holm(p),
+            n_users=(known[:, left] & known[:, right]).sum(0),
+        )
+        parts.append(rows)
+    rows = pd.concat(parts, ignore_index=True)
     numbers = ["mean", "low", "high", "p", "p_holm"]
     rows[numbers] = rows[numbers].round(_DIGITS)
     return rows[["metric", "k", "a", "b", *numbers, "n_users"]]
-
-
-def _column_means(values: Floats) -> Floats:
-    present = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        means: Floats = np.where(present, values, 0.0).sum(0) / present.sum(0)
-    return means
 
 
 def read_table(name: str, root: Path = layout.EVALUATION) -> pd.DataFrame:
@@ -138,18 +156,23 @@ def read_table(name: str, root: Path = layout.EVALUATION) -> pd.DataFrame:
         raise _missing(root / name) from None
 
 
-def read_summary(root: Path = layout.EVALUATION) -> dict[str, Any]:
-    """What ``evaluate`` said besides the tables: dataset, split, candidate, canaries.
+def read_summary(root: Path = layout.EVALUATION) -> Summary:
+    """What ``evaluate`` said besides the tables.
 
     Raises:
-        ArtefactError: it is not there.
+        ArtefactError: it is not there, or another version of the program wrote it.
     """
     try:
         text = (root / SUMMARY).read_bytes()
     except FileNotFoundError:
         raise _missing(root / SUMMARY) from None
-    summary: dict[str, Any] = json.loads(text)
-    return summary
+    try:
+        return Summary.model_validate_json(text)
+    except ValueError as error:
+        raise ArtefactError(
+            f"{root / SUMMARY}: written by another version of this program ({error}); run "
+            "`dvc repro evaluate`"
+        ) from None
 
 
 def _missing(path: Path) -> ArtefactError:
@@ -158,6 +181,8 @@ def _missing(path: Path) -> ArtefactError:
 
 def leaderboard_rows(metric: str | None = None, k: int | None = None) -> pd.DataFrame:
     """The leaderboard with dataset and split, of one metric and K where they are given.
+
+    ``k`` is ``ALL_SHOTS`` in the rows of means over all K.
 
     Raises:
         ArtefactError: nothing was evaluated here.
@@ -170,18 +195,18 @@ def leaderboard_rows(metric: str | None = None, k: int | None = None) -> pd.Data
             if wanted not in known:
                 raise ParamsError(f"{column}: {wanted!r} was not evaluated; there are {known}")
             rows = rows[rows[column] == wanted]
-    rows.insert(0, "dataset", summary["dataset"])
-    rows.insert(1, "split", summary["split"])
+    rows.insert(0, "dataset", summary.dataset)
+    rows.insert(1, "split", summary.split)
     return rows
 
 
-def compare_rows(a: str, b: str, metric: str, *, never_validated: bool = False) -> pd.DataFrame:
+def compare_rows(a: str, b: str, of: str | None, *, never_validated: bool = False) -> pd.DataFrame:
     """The paired difference ``a - b`` on cold users at every K, with split.
 
     Args:
         a: a method.
         b: the method to subtract.
-        metric: a name of ``METRICS``.
+        of: a name of ``METRICS``; None for the goal's.
         never_validated: whether to leave out who validates in another fold, and so had a say in
             what was tuned there.
 
@@ -200,11 +225,15 @@ def compare_rows(a: str, b: str, metric: str, *, never_validated: bool = False) 
     for name in (a, b):
         if name not in known:
             raise ParamsError(f"method: {name!r} was not evaluated; there are {known}")
+    wanted = summary.primary if of is None else metric(of)
+    for name in (a, b):
+        own = [m.name for m in evaluated(users[users["method"] == name])]
+        if wanted.name not in own:
+            raise ParamsError(
+                f"metric: {wanted.name!r} is not known per user of {name}; there are "
+                f"{', '.join(own)}"
+            )
     present = users[users["method"].isin([a, b])]
-    metrics = [m for m in METRICS if squared(m) in users and present[squared(m)].notna().any()]
-    if metric not in metrics:
-        raise ParamsError(f"metric: {metric!r} is not known per user; there are {metrics}")
-    params = EvaluateParams.model_validate(summary["evaluate"])
-    rows = compare(present, [(a, b)], metric, params, int(summary["seed"]))
-    rows.insert(0, "split", summary["split"])
+    rows = compare(present, [(a, b)], wanted, summary.evaluate, summary.seed)
+    rows.insert(0, "split", summary.split)
     return rows

@@ -5,28 +5,21 @@ Shapes: B users, S support, Q query, N items with the unknown one, T the top of 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from coldstart.data.episodes import Episodes, Support
-from coldstart.data.prepared import Prepared
-from coldstart.errors import EvaluationError
-from coldstart.evaluation import metrics
-from coldstart.models.heads import ClickHead
+from coldstart.evaluation import formulas
+from coldstart.evaluation.evaluation_set import EvaluationSet
+from coldstart.evaluation.metrics import LEVELS
 from coldstart.models.recommender import Prediction, Recommender, State
-from coldstart.params import Params
 
-Role = Literal["validation", "cold"]
 NDCG_TOP = 5
-LEVELS = {"covered@50": 0.5, "covered@80": 0.8, "covered@95": 0.95}
-"""Nominal levels of the predictive intervals whose coverage is measured."""
 CHUNK = 256
 """Users adapted to at once; changes no result."""
 CELLS = 1 << 17
@@ -34,93 +27,11 @@ CELLS = 1 << 17
 times as large, and faster while they fit into the cache; changes no result."""
 
 
-@dataclass(frozen=True)
-class EvaluationSet:
-    """The users of one fold and role, and what their results are computed from."""
-
-    fold: int
-    role: Role
-    episodes: Episodes
-    ratings_BQ: Tensor  # rating points of the query, also where targets are likes
-    keys: tuple[str, ...]  # key of each user in the source
-    tie_seeds_B: Tensor  # int64; from the key, so that a user's ties never change
-    ranked_B: Tensor  # bool, on whom the metrics of the whole catalogue are computed
-    share_N: Tensor  # share of the historical ratings, add-one smoothed
-    low: float  # lowest and highest possible target
-    high: float
-    like: float
-    head: str
-
-    @property
-    def n_users(self) -> int:
-        """Number of users, ``B``."""
-        return self.episodes.n_users
-
-    def rows(self, index: slice | Tensor) -> EvaluationSet:
-        """The same for a part of the users."""
-        chosen = torch.arange(self.n_users)[index].tolist()
-        return replace(
-            self,
-            episodes=self.episodes.rows(index),
-            ratings_BQ=self.ratings_BQ[index],
-            keys=tuple(self.keys[i] for i in chosen),
-            tie_seeds_B=self.tie_seeds_B[index],
-            ranked_B=self.ranked_B[index],
-        )
-
-
 class Evaluation(NamedTuple):
     """Results of one method on one set of users."""
 
     users: pd.DataFrame  # user, key, k and a column per metric
     coverage: dict[int, float]  # shots -> share of the catalogue in anybody's top 10
-
-
-def evaluation_set(prepared: Prepared, params: Params, fold: int, role: Role) -> EvaluationSet:
-    """Gather the episodes of a role.
-
-    Raises:
-        EvaluationError: nobody plays the role with enough ratings.
-    """
-    episodes = prepared.eval_episodes(fold, role)
-    if episodes.n_users == 0:
-        raise EvaluationError(
-            f"fold {fold}: no {role} user has prepare.min_ratings={params.prepare.min_ratings} "
-            "ratings; lower it, or prepare.query_size and prepare.shots with it"
-        )
-    ratings = params.head == "rating"
-    keys = tuple(prepared.users["key"].astype("str").to_numpy()[episodes.users_B.numpy()])
-    items_R = prepared.history(fold).items_R
-    seeds_B = torch.tensor([_seed_of(key, params.seed) for key in keys])
-    counts_N = torch.bincount(items_R, minlength=prepared.n_items).double()
-    return EvaluationSet(
-        fold=fold,
-        role=role,
-        episodes=episodes,
-        ratings_BQ=_query_ratings(prepared, fold, episodes),
-        keys=keys,
-        tie_seeds_B=seeds_B,
-        ranked_B=seeds_B <= seeds_B.sort()[0][: params.evaluate.catalogue_users][-1],
-        share_N=(counts_N + 1) / (len(items_R) + prepared.n_items),
-        low=params.data.min_rating if ratings else ClickHead.margin,
-        high=params.data.max_rating if ratings else 1 - ClickHead.margin,
-        like=params.data.like,
-        head=params.head,
-    )
-
-
-def _query_ratings(prepared: Prepared, fold: int, episodes: Episodes) -> Tensor:
-    table = prepared.episodes
-    table = table[(table["fold"] == fold) & (table["part"] == "query")]
-    table = table[table["user"].isin(episodes.users_B.tolist())]
-    table = table.sort_values(["user", "position"])
-    ratings = table["rating"].to_numpy(dtype="float32", copy=True)
-    return torch.from_numpy(ratings.reshape(episodes.items_BQ.shape))
-
-
-def _seed_of(key: str, seed: int) -> int:
-    digest = hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=8, person=b"ties")
-    return int.from_bytes(digest.digest(), "big", signed=True)
 
 
 def tie_breaks(seeds_B: Tensor, items: Tensor) -> Tensor:
@@ -165,9 +76,11 @@ def evaluate(
             if catalogue:
                 rows = part.ranked_B.nonzero()[:, 0]
                 own = {name: tensor[rows] for name, tensor in state.items()}
-                top_BT = recommend(method, own, support.rows(rows), part.tie_seeds_B[rows])
+                ranked = part.rows(rows)
+                hidden_BX = torch.cat([support.items_BS[rows], ranked.left_out_BX], 1)
+                top_BT = recommend(method, own, hidden_BX, ranked.tie_seeds_B)
                 shown[k][top_BT[top_BT >= 0]] = True
-                for name, found_B in _catalogue_metrics(top_BT, part.rows(rows)).items():
+                for name, found_B in _list_metrics(top_BT, hidden_BX, ranked).items():
                     values[name] = torch.full((part.n_users,), torch.nan).double()
                     values[name][rows] = found_B
             frames.append(_frame(part, k, values))
@@ -176,17 +89,17 @@ def evaluate(
     return Evaluation(users, coverage if catalogue else {})
 
 
-def recommend(method: Recommender, state: State, support: Support, tie_seeds_B: Tensor) -> Tensor:
-    """The top of the whole catalogue but the support: int64 ``[B, T]``."""
+def recommend(method: Recommender, state: State, hidden_BX: Tensor, tie_seeds_B: Tensor) -> Tensor:
+    """The top of the whole catalogue but ``hidden_BX``, the support at least: int64 ``[B, T]``."""
     items_N = torch.arange(method.n_items)
     rows = max(1, CELLS // method.n_items)
     tops = []
-    for start in range(0, support.n_users, rows):
+    for start in range(0, len(hidden_BX), rows):
         part = slice(start, start + rows)
         scores_BN = method.rank_catalogue({name: t[part] for name, t in state.items()})
         ties_BN = tie_breaks(tie_seeds_B[part], items_N)
-        tops.append(metrics.top_items(scores_BN, support.items_BS[part], ties_BN))
-    return torch.cat(tops) if tops else torch.empty((0, metrics.TOP), dtype=torch.int64)
+        tops.append(formulas.top_items(scores_BN, hidden_BX[part], ties_BN))
+    return torch.cat(tops) if tops else torch.empty((0, formulas.TOP), dtype=torch.int64)
 
 
 def _chunks(target: EvaluationSet) -> Iterator[EvaluationSet]:
@@ -199,33 +112,49 @@ def _query_metrics(predicted: Prediction, part: EvaluationSet) -> dict[str, Tens
     mean_BQ = predicted.mean
     ties_BQ = tie_breaks(part.tie_seeds_B, items_BQ)
     values = {
-        "ndcg@5": metrics.graded_ndcg(mean_BQ, part.ratings_BQ, mask_BQ, ties_BQ, NDCG_TOP),
-        "auc": metrics.auc(mean_BQ, part.ratings_BQ >= part.like, mask_BQ),
+        "ndcg@5": formulas.graded_ndcg(mean_BQ, part.ratings_BQ, mask_BQ, ties_BQ, NDCG_TOP),
+        "auc": formulas.auc(mean_BQ, part.ratings_BQ >= part.like, mask_BQ),
     }
     if part.head == "ranking":
         return values
     clipped_BQ = mean_BQ.clamp(part.low, part.high)
     if part.head == "click":
-        return {"log_loss": metrics.log_loss(clipped_BQ, targets_BQ, mask_BQ), **values}
-    values["mse"] = metrics.squared_error(clipped_BQ, targets_BQ, mask_BQ)
-    values["mae"] = metrics.absolute_error(clipped_BQ, targets_BQ, mask_BQ)
+        return {"log_loss": formulas.log_loss(clipped_BQ, targets_BQ, mask_BQ), **values}
+    values["mse"] = formulas.squared_error(clipped_BQ, targets_BQ, mask_BQ)
+    values["mae"] = formulas.absolute_error(clipped_BQ, targets_BQ, mask_BQ)
     if predicted.variance is not None:
         normal = (mean_BQ, predicted.variance, targets_BQ, mask_BQ)
-        values["nll"] = metrics.gaussian_nll(*normal)
-        values |= {name: metrics.covered(*normal, level) for name, level in LEVELS.items()}
+        values["nll"] = formulas.gaussian_nll(*normal)
+        values |= {name: formulas.covered(*normal, level) for name, level in LEVELS.items()}
     return values
 
 
-def _catalogue_metrics(top_BT: Tensor, part: EvaluationSet) -> dict[str, Tensor]:
-    liked_BQ = (part.ratings_BQ >= part.like) & part.episodes.mask_BQ
-    hits_BT = metrics.hits(top_BT, part.episodes.items_BQ, liked_BQ)
-    n_liked_B = liked_BQ.sum(1)
-    return {
-        "recall@10": metrics.recall(hits_BT, n_liked_B),
-        "ndcg@10": metrics.binary_ndcg(hits_BT, n_liked_B),
-        "mrr@10": metrics.reciprocal_rank(hits_BT, n_liked_B),
-        "novelty": metrics.novelty(top_BT, part.share_N),
+def _list_metrics(top_BT: Tensor, hidden_BX: Tensor, part: EvaluationSet) -> dict[str, Tensor]:
+    """Of lists ``top_BT`` of everything but ``hidden_BX``; right is what the user likes of it."""
+    hidden_BL = (part.likes_BL[:, :, None] == hidden_BX[:, None, :]).any(2)
+    likes_BL = part.likes_BL.masked_fill(hidden_BL, 0)
+    hits_BT = formulas.hits(top_BT, likes_BL)
+    n_likes_B = (likes_BL != 0).sum(1)
+    third_N = part.catalogue.third_N
+    third_BL, third_BT = third_N[likes_BL.clamp(min=0)], third_N[top_BT.clamp(min=0)]
+    values = {
+        "list_recall@10": formulas.truncated_recall(hits_BT, n_likes_B),
+        "list_ndcg@10": formulas.binary_ndcg(hits_BT, n_likes_B),
+        "list_mrr@10": formulas.reciprocal_rank(hits_BT, n_likes_B),
     }
+    for third, name in enumerate(("head", "middle", "tail")):
+        n_B = ((third_BL == third) & (likes_BL != 0)).sum(1)
+        values[f"list_recall_{name}@10"] = formulas.truncated_recall(
+            hits_BT & (third_BT == third), n_B
+        )
+    liked_BQ = (part.ratings_BQ >= part.like) & part.episodes.mask_BQ
+    of_query_BT = formulas.hits(top_BT, part.episodes.items_BQ.masked_fill(~liked_BQ, 0))
+    values["recall@10"] = formulas.recall(of_query_BT, liked_BQ.sum(1))
+    values["novelty"] = formulas.novelty(top_BT, part.catalogue.share_N)
+    values["popular@10"] = formulas.mean_of(
+        part.catalogue.popular_N[top_BT.clamp(min=0)], top_BT >= 0
+    )
+    return values
 
 
 def _frame(part: EvaluationSet, k: int, values: dict[str, Tensor]) -> pd.DataFrame:

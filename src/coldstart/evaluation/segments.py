@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from coldstart.data.features import CategoryColumn
 from coldstart.data.prepared import Prepared
+from coldstart.evaluation.metrics import Metric
 from coldstart.evaluation.significance import (
     Floats,
-    finish,
-    gain_sign,
+    column_means,
     interval,
+    over_shots,
     resampled_means,
-    squared,
     user_table,
 )
 
@@ -76,7 +76,7 @@ def segment_table(
     rows: pd.DataFrame,
     segments: pd.DataFrame,
     *,
-    metric: str,
+    of: Metric,
     reference: str,
     resamples: int,
     confidence: float,
@@ -84,22 +84,26 @@ def segment_table(
 ) -> pd.DataFrame:
     """The metric of every method in every segment, and its gain over ``reference`` there.
 
-    ``rows`` are per-user results at one K. A gain above 0 is better, whether the metric is an error
-    or not; its interval is paired by user.
+    ``rows`` are per-user results; means over all their K are compared. A gain above 0 is better,
+    whether the metric is an error or not; its interval is paired by user.
     """
-    table = user_table(rows, [squared(metric)]).droplevel(["k"], axis=1)[squared(metric)]
+    table = user_table(rows, [of.per_user_column]).droplevel(0, axis=1)
     groups = segments.drop_duplicates("user").set_index("user").reindex(table.index)
     inside = {
         (str(name), str(level)): (groups[name] == level).to_numpy()
         for name in groups.columns
         for level in _levels(groups[name])
     }
-    methods = [str(m) for m in table.columns]
+    cells = [(str(column[0]), int(column[1])) for column in table.columns]
+    methods = list(dict.fromkeys(m for m, _ in cells))
     values = table.to_numpy(dtype=float)
     stacked = np.hstack([np.where(mask[:, None], values, np.nan) for mask in inside.values()])
-    samples = finish(metric, resampled_means(stacked, resamples, seed))
-    points = finish(metric, np.nanmean(stacked, axis=0))
-    ref, sign = methods.index(reference), gain_sign(metric)
+    labels = [(f"{group}/{m}", k) for group in range(len(inside)) for m, k in cells]
+    names = list(dict.fromkeys(name for name, _ in labels))
+    samples = of.finish(resampled_means(stacked, resamples, seed))
+    samples = over_shots(samples, labels, names)
+    points = over_shots(of.finish(column_means(stacked)), labels, names)
+    ref, sign = methods.index(reference), of.sign
     out = []
     for g, ((name, level), mask) in enumerate(inside.items()):
         block = slice(g * len(methods), (g + 1) * len(methods))

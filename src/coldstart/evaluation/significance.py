@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 _CHUNK = 500
-ERRORS = frozenset({"mse", "rmse", "mae", "log_loss", "nll"})
-"""Metrics of which less is better."""
 
 
 def resampled_means(values_UC: Floats, resamples: int, seed: int) -> Floats:
@@ -89,21 +87,15 @@ def user_table(rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def squared(metric: str) -> str:
-    """The per-user column behind a metric: RMSE is the root of the mean of per-user MSE."""
-    return "mse" if metric == "rmse" else metric
+def column_means(values_UC: Floats) -> Floats:
+    """Mean of what is known in each column; NaN where nothing is."""
+    present_UC = ~np.isnan(values_UC)
+    with np.errstate(invalid="ignore"):
+        means_C: Floats = np.where(present_UC, values_UC, 0.0).sum(0) / present_UC.sum(0)
+    return means_C
 
 
-def gain_sign(metric: str) -> int:
-    """1 where more is better, -1 where it is an error."""
-    return -1 if metric in ERRORS else 1
-
-
-def aim(metric: str) -> str:
-    """The same for people."""
-    return "lower is better" if gain_sign(metric) < 0 else "higher is better"
-
-
-def finish(metric: str, means: Floats) -> Floats:
-    """From means over users of :func:`squared` to the metric."""
-    return np.sqrt(means) if metric == "rmse" else means
+def over_shots(values: Floats, columns: Sequence[tuple[str, int]], names: Sequence[str]) -> Floats:
+    """Mean over all K of each name's columns ``(name, k)``: ``[..., C]`` to ``[..., names]``."""
+    owner = np.array([name for name, _ in columns])
+    return np.stack([values[..., owner == name].mean(-1) for name in names], -1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,11 @@ import pandas as pd
 from coldstart import layout
 from coldstart.evaluation import leaderboard as board
 from coldstart.evaluation.experiment import Results
+from coldstart.evaluation.metrics import ALL_SHOTS, LEVELS, METRICS, PRIMARY, REFERENCE
 from coldstart.evaluation.segments import segment_table
-from coldstart.evaluation.significance import squared
-from coldstart.methods import CANARIES, REFERENCE
+from coldstart.evaluation.summary import Canary, Summary
+from coldstart.methods import CANARIES
 from coldstart.params import Params
-
-COMPARED = ("rmse", "mae", "log_loss", "ndcg@5", "recall@10", "ndcg@10")
-"""Metrics on which every method is compared with the reference at every K."""
-SWEEPS = ("rmse", "log_loss", "ndcg@5", "recall@10")
-"""Metrics of which the K-sweep is plotted."""
-_LEVELS = {"covered@50": 0.5, "covered@80": 0.8, "covered@95": 0.95}
 
 
 def write_results(results: Results, data: dict[str, Any], params: Params) -> None:
@@ -28,12 +24,11 @@ def write_results(results: Results, data: dict[str, Any], params: Params) -> Non
     users, seed = results.users, params.seed
     cold = users[users["role"] == "cold"]
     table = board.leaderboard(cold, results.coverage, params.evaluate, seed)
-    gate = params.gate
     segments = segment_table(
-        cold[cold["k"] == gate.shot],
+        cold,
         results.segments,
-        metric=gate.metric,
-        reference=REFERENCE,
+        of=PRIMARY[params.goal],
+        reference=REFERENCE[params.goal],
         resamples=params.evaluate.resamples,
         confidence=params.evaluate.confidence,
         seed=seed,
@@ -48,87 +43,82 @@ def write_results(results: Results, data: dict[str, Any], params: Params) -> Non
         (board.SEGMENT_TABLE, segments),
     ):
         frame.to_parquet(root / name, index=False)
-    _write_json(root / board.SUMMARY, _summary(results, data, params))
-    _write_json(layout.METRICS, _metrics(table, params))
+    _summary(results, data, params).save(root)
+    _write_json(layout.METRICS, _metrics(table))
     _write_plots(table, layout.PLOTS)
 
 
 def _comparisons(cold: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """``vs reference``: per metric, each method at every K; ``pairs``: all, at the gate's K.
+    """``vs reference``: each method at every K; ``pairs``: all, by the goal over all K.
 
     Holm's correction is over each table of one metric.
     """
     names = [str(name) for name in cold["method"].unique() if name not in CANARIES]
-    against = [(name, REFERENCE) for name in names if name != REFERENCE]
+    reference = REFERENCE[params.goal]
+    metrics = [m for m in board.evaluated(cold) if m.compared]
+    parts = []
+    for metric in metrics:
+        having = set(cold.loc[cold[metric.per_user_column].notna(), "method"])
+        against = [(name, reference) for name in names if name != reference and name in having]
+        if against and reference in having:
+            rows = board.compare(cold, against, metric, params.evaluate, params.seed)
+            parts.append(rows.assign(table="vs reference"))
     pairs = [(a, b) for i, a in enumerate(names) for b in names[:i]]
-    metrics = [m for m in COMPARED if squared(m) in cold]
-    parts = [
-        board.compare(cold, against, metric, params.evaluate, params.seed).assign(
-            table="vs reference"
-        )
-        for metric in metrics
-    ]
     if pairs:
-        at_shot = cold[cold["k"] == params.gate.shot]
-        rows = board.compare(at_shot, pairs, params.gate.metric, params.evaluate, params.seed)
-        parts.append(rows.assign(table="pairs"))
+        rows = board.compare(cold, pairs, PRIMARY[params.goal], params.evaluate, params.seed)
+        parts.append(rows[rows["k"] == ALL_SHOTS].assign(table="pairs"))
     return pd.concat(parts, ignore_index=True)
 
 
-def _summary(results: Results, data: dict[str, Any], params: Params) -> dict[str, Any]:
+def _summary(results: Results, data: dict[str, Any], params: Params) -> Summary:
     users = results.users
     counts = users.groupby("role")["user"].nunique()
-    return {
-        "dataset": params.data.name,
-        "split": params.prepare.split,
-        "head": params.head,
-        "seed": params.seed,
-        "training_seeds": list(params.meta_train.seeds),
-        "folds": list(params.prepare.folds),
-        "shots": list(params.prepare.shots),
-        "query_size": params.prepare.query_size,
-        "like": params.data.like,
-        "n_users": {role: int(n) for role, n in counts.items()},
-        "methods": users["method"].unique().tolist(),
-        "canary_methods": list(CANARIES),
-        "reference": REFERENCE,
-        "candidate": results.candidate,
-        "gate": {"metric": params.gate.metric, "shot": params.gate.shot},
-        "evaluate": params.evaluate.model_dump(),
-        "canaries": [_rounded(check._asdict()) for check in results.canaries],
-        "canaries_ok": all(check.ok for check in results.canaries),
-        "data": data,
-    }
+    return Summary(
+        dataset=params.data.name,
+        split=params.prepare.split,
+        head=params.head,
+        goal=params.goal,
+        seed=params.seed,
+        training_seeds=params.meta_train.seeds,
+        folds=params.prepare.folds,
+        shots=params.prepare.shots,
+        query_size=params.prepare.query_size,
+        like=params.data.like,
+        n_users={str(role): int(n) for role, n in counts.items()},
+        methods=tuple(users["method"].unique().tolist()),
+        canary_methods=CANARIES,
+        candidate=results.candidate,
+        evaluate=params.evaluate,
+        canaries=tuple(_rounded(check) for check in results.canaries),
+        data=data,
+    )
 
 
-def _rounded(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: round(v, 6) if isinstance(v, float) else v for k, v in values.items()}
+def _rounded(check: Canary) -> Canary:
+    values = {name: round(getattr(check, name), 6) for name in ("value", "expected", "limit")}
+    return replace(check, **values)
 
 
-def _metrics(table: pd.DataFrame, params: Params) -> dict[str, dict[str, float]]:
-    """``{method: {metric K=shot: mean}}`` at the gate's K: few enough to read in a terminal."""
-    gate = params.gate
-    wanted = [gate.metric, "ndcg@5", "recall@10"]
-    shown = table[table["metric"].isin(wanted) & (table["k"] == gate.shot)]
+def _metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """``{method: {metric: mean over all K}}`` of what is compared: few enough for a terminal."""
+    wanted = [name for name, metric in METRICS.items() if metric.compared]
+    shown = table[table["metric"].isin(wanted) & (table["k"] == ALL_SHOTS)]
     out: dict[str, dict[str, float]] = {}
     for row in shown.itertuples():
-        out.setdefault(str(row.method), {})[f"{row.metric} K={row.k}"] = float(str(row.mean))
+        out.setdefault(str(row.method), {})[str(row.metric)] = float(str(row.mean))
     return out
 
 
 def _write_plots(table: pd.DataFrame, folder: Path) -> None:
     """One CSV per plot of ``dvc.yaml``: ``k, method, mean, low, high``; and the coverage."""
     folder.mkdir(parents=True, exist_ok=True)
+    table = table[table["k"] != ALL_SHOTS]
     columns = ["k", "method", "mean", "low", "high"]
-    errors = table[table["metric"].isin(["rmse", "log_loss"])]
-    for name, rows in (
-        ("error", errors),
-        ("ndcg_at_5", table[table["metric"] == "ndcg@5"]),
-        ("recall_at_10", table[table["metric"] == "recall@10"]),
-    ):
-        rows[columns].to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-    covered = table[table["metric"].isin(_LEVELS)].assign(
-        nominal=lambda rows: rows["metric"].map(_LEVELS)
+    for plot in dict.fromkeys(m.plot for m in METRICS.values() if m.plot is not None):
+        rows = table[table["metric"].isin([m.name for m in METRICS.values() if m.plot == plot])]
+        rows[columns].to_csv(folder / f"{plot}.csv", index=False, lineterminator="\n")
+    covered = table[table["metric"].isin(LEVELS)].assign(
+        nominal=lambda rows: rows["metric"].map(LEVELS)
     )
     covered = covered[["nominal", *columns]]
     covered.to_csv(folder / "calibration.csv", index=False, lineterminator="\n")

@@ -27,7 +27,7 @@ from torch import Tensor
 from coldstart.data.episodes import Episodes, Support
 from coldstart.data.prepared import Prepared
 from coldstart.data.sources import Source
-from coldstart.evaluation import metrics
+from coldstart.evaluation import formulas
 
 FEWEST, MOST, QUERY, TOP, SPLITS = 13, 100, 10, 5, 20
 FOLD = 0
@@ -117,20 +117,20 @@ def positives(ratings_BQ: Tensor, mode: Mode, like: float, ties_BQ: Tensor) -> T
     """What is to be found in the query: bool ``[B, Q]``."""
     if mode == "click":
         return ratings_BQ >= like
-    best_BT = metrics.ranking_keys(ratings_BQ, ties_BQ).topk(TOP, dim=1).indices
+    best_BT = formulas.ranking_keys(ratings_BQ, ties_BQ).topk(TOP, dim=1).indices
     return torch.zeros_like(ratings_BQ, dtype=torch.bool).scatter_(1, best_BT, True)
 
 
 def query_metrics(scores_BQ: Tensor, wanted_BQ: Tensor, ties_BQ: Tensor) -> dict[str, float]:
     """Means over users; a user without anything to find counts 0."""
-    best_BT = metrics.ranking_keys(scores_BQ, ties_BQ).topk(TOP, dim=1).indices
+    best_BT = formulas.ranking_keys(scores_BQ, ties_BQ).topk(TOP, dim=1).indices
     hits_BT, n_B = wanted_BQ.gather(1, best_BT), wanted_BQ.sum(1)
     values = (
         hits_BT.double().mean(1),
-        metrics.recall(hits_BT, n_B),
+        formulas.recall(hits_BT, n_B),
         hits_BT.any(1).double(),
-        metrics.binary_ndcg(hits_BT, n_B),
-        metrics.reciprocal_rank(hits_BT, n_B),
+        formulas.binary_ndcg(hits_BT, n_B),
+        formulas.reciprocal_rank(hits_BT, n_B),
     )
     means = [float(value_B.nan_to_num(0.0).mean()) for value_B in values]
     return dict(zip(COLUMNS, means, strict=True))

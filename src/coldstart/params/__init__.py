@@ -7,7 +7,7 @@ mappings, so that reading ``params.yaml`` (which DAG files do) loads no numerica
 """
 
 from coldstart.params.data import DataParams, Feature, PrepareParams, ValidateParams
-from coldstart.params.evaluation import EvaluateParams, GateParams
+from coldstart.params.evaluation import EvaluateParams, GateParams, Goal
 from coldstart.params.pretrain import (
     DeepFMParams,
     ExposureParams,
@@ -36,6 +36,7 @@ __all__ = [
     "ExposureParams",
     "Feature",
     "GateParams",
+    "Goal",
     "LoopParams",
     "MFParams",
     "MetaTrainParams",

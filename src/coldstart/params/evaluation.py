@@ -8,6 +8,9 @@ from pydantic import Field
 
 from coldstart.params.section import Section, Share
 
+Goal = Literal["list", "rating", "click"]
+"""What decides between methods: the list of ten, predicted ratings, or probabilities of a like."""
+
 
 class EvaluateParams(Section):
     """Intervals and segments."""
@@ -26,18 +29,18 @@ class EvaluateParams(Section):
 class GateParams(Section):
     """When a candidate replaces the champion."""
 
-    metric: Literal["rmse", "mae", "log_loss", "recall@10", "ndcg@10"] = Field(
-        description="Primary metric; a gain is less of an error, more of a ranking metric."
-    )
-    shot: int = Field(
-        ge=0, description="Support size at which it is compared; one of prepare.shots."
-    )
     min_improvement: float = Field(
         ge=0,
-        description="The interval of the improvement must lie above this, in the metric's unit.",
+        description="The interval of the improvement, a mean over all shots, must lie above this, "
+        "in the unit of the goal's metric.",
+    )
+    max_rating_loss: float = Field(
+        ge=0,
+        description="Most by which the error of what is predicted may grow, as a share of the "
+        "champion's, where the goal is another.",
     )
     max_segment_regression: float = Field(
-        ge=0, description="Largest loss in a gated segment, in the metric's unit."
+        ge=0, description="Largest loss in a gated segment, in the unit of the goal's metric."
     )
     max_adapt_ms: float = Field(
         gt=0,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from coldstart.params.data import DataParams, PrepareParams, ValidateParams
-from coldstart.params.evaluation import EvaluateParams, GateParams
+from coldstart.params.evaluation import EvaluateParams, GateParams, Goal
 from coldstart.params.pretrain import PretrainParams
 from coldstart.params.section import Section, Seed
 from coldstart.params.training import MetaTrainParams, Tuned, TuneParams
@@ -37,6 +37,10 @@ class Params(Section):
         description="rating: rating points (MSE); click: probability of a like (cross-entropy); "
         "ranking: likes above sampled negatives (softmax)."
     )
+    goal: Goal = Field(
+        description="What a champion is chosen by, as a mean over all shots. list: list_recall@10; "
+        "rating: rmse, with head: rating; click: log_loss, with head: click."
+    )
     data: DataParams
     validate_: ValidateParams = Field(alias="validate")
     prepare: PrepareParams
@@ -63,18 +67,15 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Params:
-        if self.gate.shot not in self.prepare.shots:
-            raise ValueError(f"gate.shot: must be one of prepare.shots {list(self.prepare.shots)}")
         for name in self.meta_train.algorithms:
             if name not in self.algorithms:
                 raise ValueError(
                     f"meta_train.algorithms: {name!r} is not one of {sorted(self.algorithms)}"
                 )
-        of_head = {"rmse": "rating", "mae": "rating", "log_loss": "click"}
-        if of_head.get(self.gate.metric, self.head) != self.head:
+        if self.goal not in ("list", self.head):
             raise ValueError(
-                "gate.metric: log_loss goes with head: click, rmse and mae with head: rating, "
-                "recall@10 and ndcg@10 with any"
+                f"goal: {self.goal} does not go with head: {self.head}, which predicts no such "
+                "thing; set both the same, or goal: list"
             )
         number = self.meta_train.negatives.number
         if self.head == ("rating" if number else "ranking"):

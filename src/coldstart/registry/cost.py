@@ -108,9 +108,9 @@ def adapt_ms(method: Recommender, prepared: Prepared, params: Params) -> float:
 
 
 def _batched_us(method: Recommender, prepared: Prepared, params: Params) -> float:
-    """Median microseconds per user in a batch, at ``gate.shot`` ratings each."""
+    """Median microseconds per user in a batch, at ``prepare.shots[-1]`` ratings each."""
     episodes = prepared.eval_episodes(params.prepare.folds[0], "cold")
-    support = episodes.support.rows(slice(0, _BATCH)).first(params.gate.shot)
+    support = episodes.support.rows(slice(0, _BATCH)).first(params.prepare.shots[-1])
     seconds = []
     for _ in range(_REPEATS):
         start = time.perf_counter()

@@ -21,9 +21,9 @@ from coldstart.data.prepared import Prepared
 from coldstart.data.splits import split_users
 from coldstart.errors import ArtefactError, ParamsError
 from coldstart.evaluation.challenge import evaluate_bundle_on
-from coldstart.evaluation.experiment import untuned_rival
 from coldstart.evaluation.gate import Check, Contest, decide, per_user
 from coldstart.evaluation.leaderboard import SEGMENTS, USERS, read_summary, read_table
+from coldstart.evaluation.metrics import REFERENCE
 from coldstart.methods import fitted_methods, load_method
 from coldstart.models.bundle import MANIFEST
 from coldstart.params import Params, PrepareParams, load_params, parse_section
@@ -93,9 +93,9 @@ class Candidate:
 
 
 def _candidate(params: Params) -> Candidate:
-    chosen = read_summary()["candidate"]
-    for method in fitted_methods(params, chosen["fold"]):
-        if (method.name, method.seed) == (chosen["method"], chosen["seed"]):
+    chosen = read_summary().candidate
+    for method in fitted_methods(params, chosen.fold):
+        if (method.name, method.seed) == (chosen.method, chosen.seed):
             return Candidate(method.name, method.fold, method.seed, method.folder)
     raise ArtefactError(
         f"{layout.EVALUATION}/summary.json: candidate {chosen} is not a method of params.yaml; "
@@ -110,7 +110,7 @@ def _decide(
     rows = users[(users["role"] == "cold") & (users["fold"] == candidate.fold)]
     own = rows[(rows["method"] == candidate.method) & (rows["seed"] == candidate.seed)]
     if champion is None:
-        names = (candidate.method, untuned_rival(users, params))
+        names = (candidate.method, REFERENCE[params.goal])
         other = rows[rows["method"] == names[1]]
         cold = set(own["user"])
     else:
@@ -131,7 +131,7 @@ def _decide(
             f"only {len(cold)} users are cold for both {names[0]} and {names[1]}, and "
             f"{params.evaluate.min_segment} are needed; train with the champion's split",
         )
-    sides = [per_user(names[0], own, params.gate), per_user(names[1], other, params.gate)]
+    sides = [per_user(names[0], own, params.goal), per_user(names[1], other, params.goal)]
     if names[0] == names[1]:
         sides.pop()
     together = pd.concat(sides, ignore_index=True)
@@ -144,9 +144,10 @@ def _decide(
     )
     decided = decide(
         contest,
-        canaries_ok=bool(read_summary()["canaries_ok"]),
+        canaries_ok=read_summary().canaries_ok,
         validation_ok=_validated(prepared),
         adapt_ms=adapt_ms(load_method(candidate.folder), prepared, params),
+        goal=params.goal,
         gate=params.gate,
         evaluate=params.evaluate,
         seed=params.seed,

@@ -10,16 +10,25 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
-from coldstart.evaluation.significance import aim, gain_sign
+from coldstart.evaluation.metrics import ALL_SHOTS, METRICS
+
+ALL = "all"
+"""What JSON says in place of a K where the mean over all of them is meant."""
 
 
 def as_json(rows: pd.DataFrame, columns: list[str]) -> str:
     """A JSON array of rows; a value that is not defined is null."""
+    if "k" in columns:
+        rows = rows.assign(k=[ALL if k == ALL_SHOTS else k for k in rows["k"]])
     records: list[dict[str, Any]] = [
         {str(k): None if v != v else v for k, v in row.items()}
         for row in rows[columns].to_dict("records")
     ]
     return json.dumps(records, indent=1)
+
+
+def _shots(k: int) -> str:
+    return "all K" if k == ALL_SHOTS else f"K={k}"
 
 
 def below(rows: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
@@ -40,21 +49,26 @@ def _by_metric(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _metric_table(metric: str, rows: pd.DataFrame) -> Table:
-    lower = gain_sign(metric) < 0
-    hint = "the nearer to nominal the better" if metric.startswith("covered") else aim(metric)
-    table = Table(title=f"{metric}, {hint}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    of = METRICS[metric]
+    table = Table(
+        title=f"{metric}, {of.aim}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+    )
     table.add_column("method", no_wrap=True)
-    shots = sorted(rows["k"].unique())
-    best = rows.groupby("k")["mean"].agg("min" if lower else "max")
+    shots = sorted(rows["k"].unique(), key=lambda k: (k == ALL_SHOTS, k))
+    best = rows.groupby("k")["mean"].agg("min" if of.sign < 0 else "max")
     for k in shots:
-        table.add_column(f"K={k}", justify="right", no_wrap=True)
+        table.add_column(_shots(k), justify="right", no_wrap=True)
     table.add_column("±", justify="right", style="dim", no_wrap=True)
     for method in rows["method"].drop_duplicates():
         cells = rows[rows["method"] == method].set_index("k")
         values = cells["mean"].to_dict()
         half = ((cells["high"] - cells["low"]) / 2).max()
         texts = [
-            f"[bold]{values[k]:.4f}[/bold]" if values[k] == best[k] else f"{values[k]:.4f}"
+            ""
+            if k not in values
+            else f"[bold]{values[k]:.4f}[/bold]"
+            if values[k] == best[k]
+            else f"{values[k]:.4f}"
             for k in shots
         ]
         table.add_row(str(method), *texts, f"{half:.3f}" if half == half else "")
@@ -107,7 +121,7 @@ def comparison_table(rows: pd.DataFrame) -> Table:
         table.add_column(name, justify="right")
     for row in rows.to_dict("records"):
         table.add_row(
-            str(row["k"]),
+            _shots(row["k"]).removeprefix("K="),
             f"{row['mean']:+.4f}",
             f"{row['low']:+.4f} .. {row['high']:+.4f}",
             f"{row['p_holm']:.4f}",

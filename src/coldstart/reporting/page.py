@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from coldstart.evaluation.significance import aim, gain_sign
+from coldstart.evaluation.metrics import ALL_SHOTS, METRICS
+from coldstart.evaluation.summary import Summary
 from coldstart.reporting.page_charts import calibration, sweeps
 from coldstart.reporting.parts import (
     board,
@@ -31,7 +32,7 @@ STAMP = "<!-- coldstart:stamp -->"
 class Found(NamedTuple):
     """What ``evaluate`` wrote."""
 
-    summary: dict[str, Any]
+    summary: Summary
     table: pd.DataFrame
     comparisons: pd.DataFrame
     segments: pd.DataFrame
@@ -64,29 +65,32 @@ def render_report(found: Found, validation: dict[str, Any], params: dict[str, An
 
 
 def render_markdown(found: Found) -> str:
-    """The leaderboard as a Markdown table: the gate's metric at every K, then two rankings."""
-    summary, table = found.summary, found.table
-    metric, shot = summary["gate"]["metric"], summary["gate"]["shot"]
-    columns = [(metric, k) for k in summary["shots"]]
-    columns += [(m, shot) for m in ("ndcg@5", "recall@10")]
+    """The board as Markdown: the goal's metric at every K, then means over all K."""
+    summary = found.summary
+    table = found.table[~found.table["method"].isin(summary.canary_methods)]
+    others = [m for m in METRICS.values() if m.compared and m != summary.primary]
+    present = set(table["metric"])
+    columns = [(summary.primary, k) for k in (*summary.shots, ALL_SHOTS)]
+    columns += [(metric, ALL_SHOTS) for metric in others if metric.name in present]
     cells = table.set_index(["method", "metric", "k"])["mean"]
+    heads = [f"{m.name} {'all K' if k == ALL_SHOTS else f'K={k}'}" for m, k in columns]
+    lines = [f"| method | {' | '.join(heads)} |", f"|---{'|--:' * len(heads)}|"]
     best = {
-        (m, k): cells.xs((m, k), level=("metric", "k")).agg("min" if gain_sign(m) < 0 else "max")
+        (m.name, k): cells.xs((m.name, k), level=("metric", "k")).agg(
+            "min" if m.sign < 0 else "max"
+        )
         for m, k in columns
     }
-    heads = [f"{m} K={k}" for m, k in columns]
-    lines = [f"| method | {' | '.join(heads)} |", f"|---{'|--:' * len(heads)}|"]
-    for method in summary["methods"]:
+    for method in table["method"].unique():
         texts = []
         for m, k in columns:
-            value = float(cells[(method, m, k)])
-            mark = "**" if value == best[m, k] else ""
-            texts.append(f"{mark}{value:.3f}{mark}")
+            value = float(cells.get((method, m.name, k), float("nan")))
+            mark = "**" if value == best[m.name, k] else ""
+            texts.append(f"{mark}{value:.3f}{mark}" if value == value else "")
         lines.append(f"| {method} | {' | '.join(texts)} |")
-    users = summary["n_users"]["cold"]
     note = (
-        f"{summary['dataset']}, {summary['split']} split, {users} cold users, folds "
-        f"{', '.join(map(str, summary['folds']))}. {metric}: {aim(metric)}. The differences that "
-        "count are paired: `coldstart compare A B`."
+        f"{summary.dataset}, {summary.split} split, {summary.n_users['cold']} cold users, folds "
+        f"{', '.join(map(str, summary.folds))}. {summary.primary.name}: {summary.primary.aim}. The "
+        "differences that count are paired: `coldstart compare A B`."
     )
     return "\n".join([*lines, "", note]) + "\n"

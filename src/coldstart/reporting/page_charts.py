@@ -2,52 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
-from coldstart.evaluation.significance import aim
+from coldstart.evaluation.metrics import ALL_SHOTS, LEVELS, METRICS
+from coldstart.evaluation.summary import Summary
 from coldstart.reporting.charts import Chart, Line, reliability, sweep
-from coldstart.reporting.styles import NAMES, Styles, at, gains
-
-_LEVELS = {"covered@50": 0.5, "covered@80": 0.8, "covered@95": 0.95}
+from coldstart.reporting.styles import Styles, at, gains
 
 
 def sweeps(
-    summary: dict[str, Any], table: pd.DataFrame, comparisons: pd.DataFrame, styles: Styles
+    summary: Summary, table: pd.DataFrame, comparisons: pd.DataFrame, styles: Styles
 ) -> list[Chart]:
-    """The gate's metric, its gain over the reference, and two rankings, over K."""
-    primary = summary["gate"]["metric"]
-    honest = [name for name in summary["methods"] if name not in summary["canary_methods"]]
+    """The goal's metric and its gain over the reference over K, then the other plotted ones."""
+    primary = summary.primary
+    table = table[table["k"] != ALL_SHOTS]
+    honest = [name for name in summary.methods if name not in summary.canary_methods]
     charts = [
         sweep(
-            f"{NAMES[primary]} by number of ratings",
-            f"{aim(primary)}; band: the candidate's interval over users",
-            _lines(table[table["metric"] == primary], honest, styles, {styles.hero}),
+            f"{primary.title} by number of ratings",
+            f"{primary.aim}; band: the candidate's interval over users",
+            _lines(table[table["metric"] == primary.name], honest, styles, {styles.hero}),
         )
     ]
     paired = comparisons[
-        (comparisons["table"] == "vs reference") & (comparisons["metric"] == primary)
+        (comparisons["table"] == "vs reference")
+        & (comparisons["metric"] == primary.name)
+        & (comparisons["k"] != ALL_SHOTS)
     ]
     gained = gains(paired, primary).assign(method=paired["a"])
     loud = {styles.hero, *styles.rivals}
     lines = _lines(gained, [name for name in honest if name != styles.reference], styles, loud)
-    title = f"{NAMES[primary]} gained over {styles.reference}"
-    charts.append(sweep(title, "above 0 is better; bands: paired intervals", lines, zero=True))
-    for metric in ("ndcg@5", "recall@10"):
-        if metric == primary:
+    if lines:
+        title = f"{primary.title} gained over {styles.reference}"
+        charts.append(sweep(title, "above 0 is better; bands: paired intervals", lines, zero=True))
+    for metric in METRICS.values():
+        rows = table[table["metric"] == metric.name]
+        if metric.plot is None or metric == primary or rows.empty:
             continue
-        rows = table[table["metric"] == metric]
-        notes = {"ndcg@5": "ranking the query", "recall@10": "ranking the whole catalogue"}
-        title = f"{NAMES[metric]} by number of ratings"
-        note = f"{notes[metric]}; higher is better"
-        top = at(table, metric, summary["gate"]["shot"])["mean"].reindex(honest).idxmax()
-        charts.append(sweep(title, note, _lines(rows, honest, styles, {styles.hero}, str(top))))
+        last = at(table, metric, summary.shots[-1])["mean"].reindex(honest).dropna()
+        top = str(last.idxmin() if metric.sign < 0 else last.idxmax())
+        charts.append(
+            sweep(
+                f"{metric.title} by number of ratings",
+                metric.aim,
+                _lines(rows, honest, styles, {styles.hero}, top),
+            )
+        )
     return charts
 
 
 def _lines(
-    rows: pd.DataFrame, methods: list[str], styles: Styles, banded: set[str], top: str = ""
+    rows: pd.DataFrame, methods: Sequence[str], styles: Styles, banded: set[str], top: str = ""
 ) -> list[Line]:
     """``top`` is named even if it is none of the methods that the report speaks about."""
     lines = []
@@ -64,13 +71,12 @@ def _lines(
     return lines
 
 
-def calibration(summary: dict[str, Any], table: pd.DataFrame, styles: Styles) -> Chart | None:
-    """Reliability of the predictive intervals at the gate's K, of the methods that have any."""
-    shot = summary["gate"]["shot"]
-    rows = table[table["metric"].isin(_LEVELS) & (table["k"] == shot)]
-    rows = rows.assign(k=rows["metric"].map(_LEVELS))
-    lines = _lines(rows, summary["methods"], styles, set(rows["method"]))
+def calibration(summary: Summary, table: pd.DataFrame, styles: Styles) -> Chart | None:
+    """Reliability of the predictive intervals over all K, of the methods that have any."""
+    rows = table[table["metric"].isin(LEVELS) & (table["k"] == ALL_SHOTS)]
+    rows = rows.assign(k=rows["metric"].map(LEVELS))
+    lines = _lines(rows, summary.methods, styles, set(rows["method"]))
     if not lines:
         return None
-    note = f"K={shot}; on the diagonal an interval holds what it promises"
+    note = "means over all K; on the diagonal an interval holds what it promises"
     return reliability("Calibration of predictive intervals", note, lines)

@@ -2,65 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
-from coldstart.evaluation.significance import aim, gain_sign
-from coldstart.reporting.styles import NAMES, Styles, at, gains, signed
+from coldstart.evaluation.metrics import ALL_SHOTS, METRICS, Metric
+from coldstart.evaluation.summary import Summary
+from coldstart.reporting.styles import Styles, at, gains, signed
 
 _SIGNIFICANT = 0.05
 
 
-def cards(
-    summary: dict[str, Any], table: pd.DataFrame, comparisons: pd.DataFrame
-) -> dict[str, Any]:
+def cards(summary: Summary, table: pd.DataFrame, comparisons: pd.DataFrame) -> dict[str, Any]:
     """The headline: what the candidate scores and what it gains over the reference."""
-    gate, hero = summary["gate"], summary["candidate"]["method"]
-    own = at(table, gate["metric"], gate["shot"]).loc[hero]
+    primary, hero = summary.primary, summary.candidate.method
+    own = at(table, primary, ALL_SHOTS).loc[hero]
     rows = comparisons[
         (comparisons["table"] == "vs reference")
-        & (comparisons["metric"] == gate["metric"])
-        & (comparisons["k"] == gate["shot"])
+        & (comparisons["metric"] == primary.name)
+        & (comparisons["k"] == ALL_SHOTS)
         & (comparisons["a"] == hero)
     ]
     gain = None
     if len(rows):
-        row = gains(rows, gate["metric"]).iloc[0]
+        row = gains(rows, primary).iloc[0]
         gain = {
             "mean": signed(row["mean"]),
             "interval": f"{signed(row['low'])} to {signed(row['high'])}",
             "verdict": "better" if row["low"] > 0 else "worse" if row["high"] < 0 else "level",
         }
-    checks = summary["canaries"]
+    checks = summary.canaries
     return {
-        "metric": NAMES[gate["metric"]],
+        "metric": primary.title,
         "value": f"{own['mean']:.3f}",
         "interval": f"{own['low']:.3f} to {own['high']:.3f}",
         "gain": gain,
-        "held": sum(check["ok"] for check in checks),
+        "held": sum(check.ok for check in checks),
         "checks": len(checks),
-        "confidence": f"{summary['evaluate']['confidence']:.0%}",
+        "confidence": f"{summary.evaluate.confidence:.0%}",
     }
 
 
-def board(summary: dict[str, Any], table: pd.DataFrame, styles: Styles) -> list[dict[str, Any]]:
+def board(summary: Summary, table: pd.DataFrame, styles: Styles) -> list[dict[str, Any]]:
     """A table per metric; ``heat`` from 0 (worst honest method) to 1 (best) in each column."""
     boards = []
-    for metric, name in NAMES.items():
-        rows = table[table["metric"] == metric]
-        if rows.empty:
+    shown = [summary.primary, *(m for m in METRICS.values() if m != summary.primary)]
+    for metric in shown:
+        rows = table[(table["metric"] == metric.name) & (table["k"] != ALL_SHOTS)]
+        if rows.empty or not metric.shown:
             continue
-        lower = gain_sign(metric) < 0
-        target = 0.8 if metric == "covered@80" else None
-        heat = _heat(rows, summary["canary_methods"], lower, target)
+        heat = _heat(rows, summary.canary_methods, metric)
         methods = []
-        for method in summary["methods"]:
+        for method in summary.methods:
             own = rows[rows["method"] == method].set_index("k")
             if own.empty:
                 continue
             cells = []
-            for k in summary["shots"]:
+            for k in summary.shots:
                 cell, warmth = own.loc[k], heat[method, k]
                 half = (cell["high"] - cell["low"]) / 2
                 spread = f"±{half:.3f}" if half == half else ""
@@ -68,21 +68,22 @@ def board(summary: dict[str, Any], table: pd.DataFrame, styles: Styles) -> list[
                 cells.append(
                     {"text": text, "spread": spread, "heat": f"{warmth:.2f}", "best": warmth == 1}
                 )
-            canary = method in summary["canary_methods"]
+            canary = method in summary.canary_methods
             style = styles.of(method)
             methods.append({"name": method, "cells": cells, "canary": canary, "style": style})
-        hint = aim(metric)
-        if target or metric == "novelty":
-            hint = "80% is right" if target else "describes, does not rank"
-        boards.append({"metric": metric, "name": name, "aim": hint, "methods": methods})
+        hint = f"{metric.meaning}; {metric.aim}"
+        boards.append(
+            {"metric": metric.name, "name": metric.title, "aim": hint, "methods": methods}
+        )
     return boards
 
 
 def _heat(
-    rows: pd.DataFrame, canaries: list[str], lower: bool, target: float | None
+    rows: pd.DataFrame, canaries: Sequence[str], metric: Metric
 ) -> dict[tuple[str, int], float]:
-    scores = rows.set_index(["method", "k"])["mean"]
-    scores = -(scores - target).abs() if target else -scores if lower else scores
+    scores = metric.sign * rows.set_index(["method", "k"])["mean"]
+    if metric.level is not None:
+        scores = -(scores - metric.level).abs()
     honest = scores[~scores.index.get_level_values("method").isin(canaries)]
     low, high = honest.groupby("k").quantile(0.15), honest.groupby("k").max()
     heat = {}
@@ -93,11 +94,11 @@ def _heat(
     return heat
 
 
-def comparison_matrix(summary: dict[str, Any], comparisons: pd.DataFrame) -> dict[str, Any]:
-    """Row minus column at the gate's K, in the gate's metric."""
-    better = gain_sign(summary["gate"]["metric"])
+def comparison_matrix(summary: Summary, comparisons: pd.DataFrame) -> dict[str, Any]:
+    """Row minus column by the goal's metric, a mean over all K."""
+    better = summary.primary.sign
     pairs = comparisons[comparisons["table"] == "pairs"]
-    names = [name for name in summary["methods"] if name not in summary["canary_methods"]]
+    names = [name for name in summary.methods if name not in summary.canary_methods]
     found = {(row["a"], row["b"]): row for row in pairs.to_dict("records")}
     widest = max((abs(row["mean"]) for row in found.values()), default=0.0)
     scale = min(widest, 0.1) or 1.0
@@ -126,10 +127,10 @@ def comparison_matrix(summary: dict[str, Any], comparisons: pd.DataFrame) -> dic
     return {"names": names, "rows": rows}
 
 
-def segment_groups(summary: dict[str, Any], segments: pd.DataFrame) -> list[dict[str, Any]]:
+def segment_groups(summary: Summary, segments: pd.DataFrame) -> list[dict[str, Any]]:
     """The candidate's gain over the reference in every segment, on a common scale."""
-    own = segments[segments["method"] == summary["candidate"]["method"]]
-    gated = own[own["n_users"] >= summary["evaluate"]["min_segment"]]
+    own = segments[segments["method"] == summary.candidate.method]
+    gated = own[own["n_users"] >= summary.evaluate.min_segment]
     if own.empty or gated.empty:
         return []
     reach = float(max(gated["gain_low"].abs().max(), gated["gain_high"].abs().max())) or 1.0
@@ -151,7 +152,7 @@ def segment_groups(summary: dict[str, Any], segments: pd.DataFrame) -> list[dict
                     "width": f"{float(high) - float(low):.1f}",
                     "at": at,
                     "tone": tone,
-                    "gates": row["n_users"] >= summary["evaluate"]["min_segment"],
+                    "gates": row["n_users"] >= summary.evaluate.min_segment,
                 }
             )
         large = [level for level in levels if level["gates"]]
@@ -160,20 +161,20 @@ def segment_groups(summary: dict[str, Any], segments: pd.DataFrame) -> list[dict
     return groups
 
 
-def canary_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
+def canary_rows(summary: Summary) -> list[dict[str, Any]]:
     """Every check of a canary, with numbers as text."""
-    digits = {"value": 4, "expected": 4, "limit": 4}
+    numbers = ("value", "expected", "limit")
     return [
-        {**check, **{key: f"{check[key]:.{n}f}" for key, n in digits.items()}}
-        for check in summary["canaries"]
+        {**asdict(check), **{name: f"{getattr(check, name):.4f}" for name in numbers}}
+        for check in summary.canaries
     ]
 
 
-def data_facts(summary: dict[str, Any], validation: dict[str, Any]) -> list[tuple[str, str]]:
+def data_facts(summary: Summary, validation: dict[str, Any]) -> list[tuple[str, str]]:
     """What was evaluated on, and what was left out."""
-    data = summary["data"]
+    data = summary.data
     facts = [
-        ("dataset", str(summary["dataset"])),
+        ("dataset", summary.dataset),
         ("digest", str(data["digest"])),
         ("users", f"{data['n_users']:,}"),
         ("items", f"{data['n_items']:,}"),

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
-from coldstart.evaluation.significance import gain_sign
-
-NAMES = {
-    "rmse": "RMSE", "mae": "MAE", "log_loss": "Log loss", "ndcg@5": "NDCG@5", "auc": "AUC",
-    "recall@10": "Recall@10", "ndcg@10": "NDCG@10", "mrr@10": "MRR@10", "novelty": "Novelty",
-    "coverage": "Coverage", "nll": "NLL", "covered@80": "In 80% interval",
-}  # fmt: skip
+from coldstart.evaluation.metrics import ALL_SHOTS, Metric
+from coldstart.evaluation.summary import Summary
 
 
 class Styles(NamedTuple):
@@ -23,13 +18,12 @@ class Styles(NamedTuple):
     rivals: tuple[str, ...]  # the best of the others
 
     @classmethod
-    def choose(cls, summary: dict[str, Any], table: pd.DataFrame) -> Styles:
+    def choose(cls, summary: Summary, table: pd.DataFrame) -> Styles:
         """The candidate, the reference and the two best of the others."""
-        hero, reference = summary["candidate"]["method"], summary["reference"]
-        shown = at(table, summary["gate"]["metric"], summary["gate"]["shot"])
-        quiet = {hero, reference, *summary["canary_methods"]}
-        errors = gain_sign(summary["gate"]["metric"]) < 0
-        ranked = shown.sort_values("mean", ascending=errors).index
+        hero, reference = summary.candidate.method, summary.reference
+        shown = at(table, summary.primary, ALL_SHOTS)
+        quiet = {hero, reference, *summary.canary_methods}
+        ranked = shown.sort_values("mean", ascending=summary.primary.sign < 0).index
         rest = [name for name in ranked if name not in quiet]
         return cls(hero, reference, tuple(rest[:2]))
 
@@ -42,14 +36,14 @@ class Styles(NamedTuple):
         return f"rival{self.rivals.index(method) + 1}" if method in self.rivals else "rest"
 
 
-def at(table: pd.DataFrame, metric: str, k: int) -> pd.DataFrame:
+def at(table: pd.DataFrame, metric: Metric, k: int) -> pd.DataFrame:
     """The rows of one metric and K, by method."""
-    return table[(table["metric"] == metric) & (table["k"] == k)].set_index("method")
+    return table[(table["metric"] == metric.name) & (table["k"] == k)].set_index("method")
 
 
-def gains(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+def gains(rows: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Differences turned so that above 0 is better."""
-    if gain_sign(metric) > 0:
+    if metric.sign > 0:
         return rows
     return rows.assign(mean=-rows["mean"], low=-rows["high"], high=-rows["low"])
 

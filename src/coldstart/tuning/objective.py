@@ -2,7 +2,7 @@
 
 With the rating head it is the root of the squared error, averaged over a fold's users and shots and
 then over the folds, in rating points; averaged likewise, the log loss with the click-through head
-and, with the ranking head, what the whole catalogue's NDCG@10 lacks of 1. All come from
+and, with the ranking head, what ``list_recall@10`` lacks of 1. All come from
 :func:`coldstart.evaluation.protocol.evaluate`, whatever loss a method trains with.
 """
 
@@ -25,7 +25,8 @@ from coldstart.data.episodes import Episodes, History
 from coldstart.data.prepared import Prepared
 from coldstart.data.spare import spare_episodes
 from coldstart.errors import ArtefactError, ParamsError
-from coldstart.evaluation.protocol import EvaluationSet, evaluate, evaluation_set
+from coldstart.evaluation.evaluation_set import EvaluationSet, evaluation_set
+from coldstart.evaluation.protocol import evaluate
 from coldstart.methods import bundle_folder, load_method
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import fit_backbone
@@ -133,7 +134,9 @@ class Objective:
 
     def _error(self, model: Recommender, fold: Fold) -> float:
         shots = self._params.prepare.shots
-        metric = {"rating": "mse", "click": "log_loss", "ranking": "ndcg@10"}[self._params.head]
+        metric = {"rating": "mse", "click": "log_loss", "ranking": "list_recall@10"}[
+            self._params.head
+        ]
         catalogue = self._params.head == "ranking"
         found = float(evaluate(model, fold.users, shots, catalogue=catalogue).users[metric].mean())
         return 1 - found if catalogue else found

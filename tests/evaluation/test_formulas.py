@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 
 from coldstart.errors import EvaluationError
-from coldstart.evaluation import metrics
+from coldstart.evaluation import formulas
 
 NO_TIES = torch.zeros(1, 20, dtype=torch.int64)
 
@@ -26,25 +26,25 @@ def mask(n: int) -> torch.Tensor:
 
 def test_errors_by_hand() -> None:
     predictions, targets = row(3, 4, 1), row(5, 4, 2)
-    assert metrics.squared_error(predictions, targets, mask(3)).item() == pytest.approx(5 / 3)
-    assert metrics.absolute_error(predictions, targets, mask(3)).item() == pytest.approx(1)
+    assert formulas.squared_error(predictions, targets, mask(3)).item() == pytest.approx(5 / 3)
+    assert formulas.absolute_error(predictions, targets, mask(3)).item() == pytest.approx(1)
 
 
 def test_padding_does_not_count() -> None:
     seen = torch.tensor([[True, True, False], [False, False, False]])
     predictions, targets = row(3, 4, 99).expand(2, 3), row(5, 4, 2).expand(2, 3)
-    found = metrics.squared_error(predictions, targets, seen)
+    found = formulas.squared_error(predictions, targets, seen)
     assert found[0].item() == pytest.approx(2)
     assert math.isnan(found[1].item())
 
 
 def test_log_loss_by_hand() -> None:
-    found = metrics.log_loss(row(0.8, 0.4), row(1, 0), mask(2))
+    found = formulas.log_loss(row(0.8, 0.4), row(1, 0), mask(2))
     assert found.item() == pytest.approx(-(math.log(0.8) + math.log(0.6)) / 2, rel=1e-6)
 
 
 def test_gaussian_nll_by_hand() -> None:
-    found = metrics.gaussian_nll(row(3), row(4), row(5), mask(1))
+    found = formulas.gaussian_nll(row(3), row(4), row(5), mask(1))
     assert found.item() == pytest.approx(0.5 * (4 / 4 + math.log(2 * math.pi * 4)))
 
 
@@ -52,49 +52,49 @@ def test_gaussian_nll_by_hand() -> None:
 def test_coverage_of_intervals_by_hand(level: float, inside: float) -> None:
     """Half-widths of a unit normal are .674, 1.282 and 1.960."""
     errors = row(0.6, 1.2, 1.9)
-    found = metrics.covered(errors * 0, errors * 0 + 1, errors, mask(3), level)
+    found = formulas.covered(errors * 0, errors * 0 + 1, errors, mask(3), level)
     assert found.item() == pytest.approx(inside)
 
 
 def test_graded_ndcg_by_hand() -> None:
     """Gains 7, 1, 31 in the predicted order; the ideal is 31, 7, 1."""
-    found = metrics.graded_ndcg(row(3, 2, 1), row(3, 1, 5), mask(3), NO_TIES[:, :3], 5)
+    found = formulas.graded_ndcg(row(3, 2, 1), row(3, 1, 5), mask(3), NO_TIES[:, :3], 5)
     predicted = 7 + 1 / math.log2(3) + 31 / 2
     ideal = 31 + 7 / math.log2(3) + 1 / 2
     assert found.item() == pytest.approx(predicted / ideal)
 
 
 def test_graded_ndcg_is_cut_at_the_top() -> None:
-    found = metrics.graded_ndcg(row(3, 2, 1), row(3, 1, 5), mask(3), NO_TIES[:, :3], 1)
+    found = formulas.graded_ndcg(row(3, 2, 1), row(3, 1, 5), mask(3), NO_TIES[:, :3], 1)
     assert found.item() == pytest.approx(7 / 31)
 
 
 def test_equal_scores_are_ordered_by_their_ties() -> None:
     for ties, first in ((row(1, 0).long(), 31), (row(0, 1).long(), 1)):
-        found = metrics.graded_ndcg(row(2, 2), row(5, 1), mask(2), ties, 1)
+        found = formulas.graded_ndcg(row(2, 2), row(5, 1), mask(2), ties, 1)
         assert found.item() == pytest.approx(first / 31)
 
 
 def test_auc_by_hand() -> None:
     """Liked scores 5 and 2 against 3 and 2: three wins of four pairs, with a tie as one half."""
     liked = torch.tensor([[True, True, False, False]])
-    found = metrics.auc(row(5, 2, 3, 2), liked, mask(4))
+    found = formulas.auc(row(5, 2, 3, 2), liked, mask(4))
     assert found.item() == pytest.approx((1 + 1 + 0 + 0.5) / 4)
 
 
 @pytest.mark.parametrize("liked", [[True, True], [False, False]])
 def test_auc_is_undefined_without_both_kinds(liked: list[bool]) -> None:
-    assert math.isnan(metrics.auc(row(1, 2), torch.tensor([liked]), mask(2)).item())
+    assert math.isnan(formulas.auc(row(1, 2), torch.tensor([liked]), mask(2)).item())
 
 
 def test_the_support_and_the_unknown_item_are_never_recommended() -> None:
     scores = row(99, 1, 5, 4, 3)
-    top = metrics.top_items(scores, torch.tensor([[2, 0]]), NO_TIES[:, :5], 2)
+    top = formulas.top_items(scores, torch.tensor([[2, 0]]), NO_TIES[:, :5], 2)
     assert top.tolist() == [[3, 4]]
 
 
 def test_a_list_longer_than_the_catalogue_is_padded() -> None:
-    top = metrics.top_items(row(99, 1, 5), torch.tensor([[2]]), NO_TIES[:, :3], 4)
+    top = formulas.top_items(row(99, 1, 5), torch.tensor([[2]]), NO_TIES[:, :3], 4)
     assert top.tolist() == [[1, -1, -1, -1]]
 
 
@@ -102,35 +102,41 @@ def test_catalogue_metrics_by_hand() -> None:
     """Recommended 7, 3, 9; liked 3, 9, 4, 5 and disliked 7."""
     items = torch.tensor([[3, 9, 4, 5, 7]])
     liked = torch.tensor([[True, True, True, True, False]])
-    hits = metrics.hits(torch.tensor([[7, 3, 9]]), items, liked)
+    hits = formulas.hits(torch.tensor([[7, 3, 9]]), items.masked_fill(~liked, 0))
     assert hits.tolist() == [[False, True, True]]
     n_liked = liked.sum(1)
-    assert metrics.recall(hits, n_liked).item() == pytest.approx(2 / 4)
-    assert metrics.reciprocal_rank(hits, n_liked).item() == pytest.approx(1 / 2)
+    assert formulas.truncated_recall(hits, n_liked).item() == pytest.approx(2 / 3)  # of three
+    assert formulas.recall(hits, n_liked).item() == pytest.approx(2 / 4)
+    assert formulas.reciprocal_rank(hits, n_liked).item() == pytest.approx(1 / 2)
     gained, ideal = 1 / math.log2(3) + 1 / 2, 1 + 1 / math.log2(3) + 1 / 2
-    assert metrics.binary_ndcg(hits, n_liked).item() == pytest.approx(gained / ideal)
+    assert formulas.binary_ndcg(hits, n_liked).item() == pytest.approx(gained / ideal)
 
 
 def test_catalogue_metrics_are_undefined_without_a_like() -> None:
     hits, none = torch.zeros(1, 3, dtype=torch.bool), torch.tensor([0])
-    for metric in (metrics.recall, metrics.binary_ndcg, metrics.reciprocal_rank):
+    for metric in (
+        formulas.recall,
+        formulas.truncated_recall,
+        formulas.binary_ndcg,
+        formulas.reciprocal_rank,
+    ):
         assert math.isnan(metric(hits, none).item())
 
 
 def test_novelty_by_hand() -> None:
     share = torch.tensor([0.5, 0.25, 0.125, 0.125])
-    found = metrics.novelty(torch.tensor([[1, 2, -1]]), share)
+    found = formulas.novelty(torch.tensor([[1, 2, -1]]), share)
     assert found.item() == pytest.approx((2 + 3) / 2)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_score_that_is_no_number_fails(bad: float) -> None:
     with pytest.raises(EvaluationError, match="NaN or infinite"):
-        metrics.ranking_keys(row(1, bad), NO_TIES[:, :2])
+        formulas.ranking_keys(row(1, bad), NO_TIES[:, :2])
 
 
 def test_negative_zero_equals_zero() -> None:
-    keys = metrics.ranking_keys(row(-0.0, 0.0), NO_TIES[:, :2])
+    keys = formulas.ranking_keys(row(-0.0, 0.0), NO_TIES[:, :2])
     assert keys[0, 0] == keys[0, 1]
 
 
@@ -141,7 +147,7 @@ FLOATS = st.floats(-(2.0**90), 2.0**90, width=32, allow_subnormal=False)
 def test_keys_sort_like_score_then_tie(pairs: list[tuple[float, int]]) -> None:
     scores = torch.tensor([[s for s, _ in pairs]])
     ties = torch.tensor([[t for _, t in pairs]])
-    keys = metrics.ranking_keys(scores, ties)[0].tolist()
+    keys = formulas.ranking_keys(scores, ties)[0].tolist()
     exact = [(s + 0.0, t) for s, t in zip(scores[0].tolist(), ties[0].tolist(), strict=True)]
     assert sorted(range(len(pairs)), key=lambda i: keys[i]) == sorted(
         range(len(pairs)), key=lambda i: exact[i]
@@ -165,14 +171,15 @@ def test_every_metric_equals_a_loop_over_users(seed: int) -> None:
     items, support = order[:, :n_query], order[:, n_query : n_query + 2]
     seen, liked = torch.ones(n_users, n_query, dtype=torch.bool), ratings >= 4
     scored, tied = scores.gather(1, items), ties.gather(1, items)
-    best = metrics.top_items(scores, support, ties, top)
-    hits, n_liked = metrics.hits(best, items, liked), liked.sum(1)
+    best = formulas.top_items(scores, support, ties, top)
+    hits, n_liked = formulas.hits(best, items.masked_fill(~liked, 0)), liked.sum(1)
     found = {
-        "ndcg": metrics.graded_ndcg(scored, ratings, seen, tied, top),
-        "auc": metrics.auc(scored, liked, seen),
-        "recall": metrics.recall(hits, n_liked),
-        "binary": metrics.binary_ndcg(hits, n_liked),
-        "mrr": metrics.reciprocal_rank(hits, n_liked),
+        "ndcg": formulas.graded_ndcg(scored, ratings, seen, tied, top),
+        "auc": formulas.auc(scored, liked, seen),
+        "recall": formulas.recall(hits, n_liked),
+        "truncated": formulas.truncated_recall(hits, n_liked),
+        "binary": formulas.binary_ndcg(hits, n_liked),
+        "mrr": formulas.reciprocal_rank(hits, n_liked),
     }
     for u in range(n_users):
         rank = sorted(
@@ -204,6 +211,7 @@ def _by_hand(
         / sum(w * g for w, g in zip(weights, ideal, strict=False)),
         "auc": sum(wins) / len(wins) if wins else nan,
         "recall": sum(found) / len(likes) if likes else nan,
+        "truncated": sum(found) / min(len(likes), top) if likes else nan,
         "binary": sum(w for w, hit in zip(weights, found, strict=False) if hit)
         / sum(weights[: min(len(likes), top)])
         if likes
@@ -216,14 +224,14 @@ def test_pooled_auc_counts_pairs_of_different_users() -> None:
     scores, liked = np.array([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False])
     weights = np.array([[1, 1, 1, 1], [1, 0, 1, 2], [0, 2, 1, 0]], dtype=float)
     # (.9 beats two, .5 ties one and beats one), (.9 beats three), (only ties)
-    assert metrics.pooled_auc(scores, liked, weights).tolist() == [3.5 / 4, 1.0, 0.5]
+    assert formulas.pooled_auc(scores, liked, weights).tolist() == [3.5 / 4, 1.0, 0.5]
 
 
 def test_pooled_auc_of_weights_is_that_of_repeated_rows() -> None:
     rng = np.random.default_rng(0)
     scores, liked = rng.integers(0, 6, 40) / 6, rng.random(40) < 0.4
     times = rng.integers(0, 4, (3, 40))
-    found = metrics.pooled_auc(scores, liked, times.astype(float))
+    found = formulas.pooled_auc(scores, liked, times.astype(float))
     for row, value in zip(times, found, strict=True):
         s, y = scores.repeat(row), liked.repeat(row)
         ties = np.sign(s[y][:, None] - s[~y][None, :])
