@@ -16,7 +16,6 @@ from coldstart.evaluation.protocol import (
     EvaluationSet,
     evaluate,
     evaluation_set,
-    shuffled,
     tie_breaks,
 )
 from coldstart.params import Params
@@ -96,16 +95,6 @@ def test_ties_of_a_pair_do_not_depend_on_the_list() -> None:
     seeds, items = torch.tensor([5, -9]), torch.tensor([[3, 1], [4, 4]])
     whole = tie_breaks(seeds, torch.arange(10))
     assert (tie_breaks(seeds, items) == whole.gather(1, items)).all()
-
-
-def test_shuffled_labels_are_another_users(cold: EvaluationSet) -> None:
-    fooled = shuffled(cold, seed=0)
-    before, after = cold.episodes.support, fooled.episodes.support
-    assert torch.equal(before.items_BS, after.items_BS)
-    assert torch.equal(cold.episodes.targets_BQ, fooled.episodes.targets_BQ)
-    assert sorted(before.targets_BS.tolist()) == sorted(after.targets_BS.tolist())
-    moved = (before.targets_BS != after.targets_BS).any(1)
-    assert moved.float().mean() > 0.9
 
 
 def test_a_score_that_is_no_number_fails(cold: EvaluationSet) -> None:

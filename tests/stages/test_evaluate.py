@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner
 
@@ -18,9 +19,9 @@ from coldstart.baselines import BASELINES
 from coldstart.cli import app
 from coldstart.data.prepared import Prepared
 from coldstart.errors import ArtefactError, EvaluationError, ParamsError
-from coldstart.evaluation import experiment
+from coldstart.evaluation import experiment, shuffled_labels
 from coldstart.evaluation import leaderboard as board
-from coldstart.evaluation.methods import load_method
+from coldstart.evaluation.methods import bundle_folder, load_method
 from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
 from coldstart.models.heads import HEADS
@@ -193,6 +194,40 @@ def test_a_canary_that_sings_stops_the_stage(
         run()
     after = layout.METRICS.read_bytes() if layout.METRICS.exists() else None
     assert after == before
+
+
+def test_shuffled_labels_that_are_true_stop_the_stage(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The candidate gains all that honest labels gain: in the run the canary is heard."""
+    monkeypatch.setattr(shuffled_labels, "shuffled", lambda target, seed: target)
+    with pytest.raises(EvaluationError, match=r"canary shuffled labels \(\w+\): mse gain"):
+        run()
+
+
+def test_the_shuffled_candidate_is_the_one_of_every_fold(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, Any]] = []
+
+    def watched(model: Any, target: Any, shots: Any, metric: str, seed: int) -> pd.DataFrame:
+        assert (metric, tuple(shots), seed) == ("mse", (0, 1, 3, 5, 10), 0)
+        assert target.role == "cold"
+        seen.append((target.fold, model))
+        users = target.episodes.users_B.numpy()
+        return pd.DataFrame({"user": users, "honest": 1.0, "shuffled": 0.0})
+
+    monkeypatch.setattr(experiment, "shuffled_gains", watched)
+    results = experiment.run_experiment(Prepared.load(), load_params())
+    assert [fold for fold, _ in seen] == [0, 1]
+    chosen = results.candidate
+    for fold, model in seen:
+        own = load_method(bundle_folder(chosen["method"], fold, chosen["seed"]))
+        assert (model.kind, model.config()) == (own.kind, own.config())
+        for name, value in own.tensors().items():
+            assert torch.equal(model.tensors()[name], value)
+    (check,) = [c for c in results.canaries if c.canary.startswith("shuffled")]
+    assert check.canary == f"shuffled labels ({chosen['method']})"
 
 
 def test_a_canary_cannot_be_left_out(project: Path, prepared: Prepared) -> None:

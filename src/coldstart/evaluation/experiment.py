@@ -15,6 +15,7 @@ from coldstart.evaluation.methods import (
     CANARIES,
     REFERENCE,
     FittedMethod,
+    bundle_folder,
     fitted_methods,
     load_method,
     method_names,
@@ -25,9 +26,9 @@ from coldstart.evaluation.protocol import (
     EvaluationSet,
     evaluate,
     evaluation_set,
-    shuffled,
 )
 from coldstart.evaluation.segments import user_segments
+from coldstart.evaluation.shuffled_labels import check_shuffled, shuffled_gains
 from coldstart.evaluation.significance import gain_sign, squared
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params
@@ -82,7 +83,7 @@ def run_experiment(prepared: Prepared, params: Params) -> Results:
                     checks += canaries.check_error(method.name, found.users, target)
     users = pd.concat(frames, ignore_index=True)
     chosen = candidate(users, params)
-    checks += _shuffled_checks(chosen, sets[chosen["fold"], "cold"], params)
+    checks.append(_shuffled_check(chosen, [sets[f, "cold"] for f in params.prepare.folds], params))
     canaries.require(checks)
     segments = [user_segments(prepared, fold) for fold in params.prepare.folds]
     return Results(
@@ -149,16 +150,14 @@ def _coverage_rows(method: FittedMethod, found: Evaluation) -> pd.DataFrame:
     return rows.assign(method=method.name, fold=method.fold, seed=method.seed)
 
 
-def _shuffled_checks(chosen: dict[str, Any], target: EvaluationSet, params: Params) -> list[Canary]:
-    """The candidate, fed the support labels of other users."""
-    if target.n_users < 2:
-        return []
-    wanted = (chosen["method"], chosen["seed"])
-    bundles = fitted_methods(params, chosen["fold"])
-    folder = next(m.folder for m in bundles if (m.name, m.seed) == wanted)
-    model = load_method(folder)
-    shots = sorted({0, *params.prepare.shots})
-    honest = evaluate(model, target, [0], catalogue=False).users
-    fooled = evaluate(model, shuffled(target, params.seed), shots, catalogue=False).users
+def _shuffled_check(
+    chosen: dict[str, Any], targets: Sequence[EvaluationSet], params: Params
+) -> Canary:
+    """The candidate of every fold, fed the support labels of other users."""
     metric = {"rating": "mse", "click": "log_loss", "ranking": "auc"}[params.head]
-    return canaries.check_shuffled(chosen["method"], fooled, honest, metric)
+    gains = []
+    for target in targets:
+        model = load_method(bundle_folder(chosen["method"], target.fold, chosen["seed"]))
+        shots = params.prepare.shots
+        gains.append(shuffled_gains(model, target, shots, metric, params.seed))
+    return check_shuffled(chosen["method"], pd.concat(gains), metric)

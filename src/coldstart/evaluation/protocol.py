@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -132,16 +131,6 @@ def tie_breaks(seeds_B: Tensor, items: Tensor) -> Tensor:
     for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
         x = (x ^ ((x >> shift) & ((1 << (64 - shift)) - 1))) * factor
     return (x >> 33) & 0x7FFFFFFF
-
-
-def shuffled(target: EvaluationSet, seed: int) -> EvaluationSet:
-    """The same users, each with the support labels of another user: nobody keeps their own."""
-    order = np.random.default_rng(seed).permutation(target.n_users)
-    donor = np.empty_like(order)
-    donor[order] = np.roll(order, 1)
-    support = target.episodes.support
-    support = support._replace(targets_BS=support.targets_BS[torch.from_numpy(donor)])
-    return replace(target, episodes=target.episodes._replace(support=support))
 
 
 @torch.no_grad()

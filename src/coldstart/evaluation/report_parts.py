@@ -164,7 +164,11 @@ def canary_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Every check of a canary, with numbers as text."""
     digits = {"value": 4, "expected": 4, "limit": 4}
     return [
-        {**check, **{key: f"{check[key]:.{n}f}" for key, n in digits.items()}}
+        {
+            **check,
+            **{key: f"{check[key]:.{n}f}" for key, n in digits.items()},
+            "k": "all" if check["k"] is None else check["k"],
+        }
         for check in summary["canaries"]
     ]
 
