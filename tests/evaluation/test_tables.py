@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from coldstart.data.prepared import Prepared
-from coldstart.errors import ArtefactError
+from coldstart.errors import ArtefactError, ParamsError
 from coldstart.evaluation import leaderboard as board
 from coldstart.evaluation.segments import segment_table, terciles, user_segments
 from coldstart.params import EvaluateParams
@@ -61,6 +61,14 @@ def test_a_comparison_is_paired() -> None:
 def test_holm_corrects_over_the_whole_table() -> None:
     rows = board.compare(results(), [("b", "bias")], "mae", PARAMS, seed=0)
     assert rows["p_holm"].tolist() == pytest.approx([2 * 2 / 401] * 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("pair", [("b", "bias"), ("bias", "b")])
+def test_a_metric_that_one_side_lacks_is_refused(pair: tuple[str, str]) -> None:
+    users = results()
+    users["nll"] = np.where(users["method"] == "b", users["mse"], np.nan)
+    with pytest.raises(ParamsError, match="bias has no 'nll' to compare with that of b"):
+        board.compare(users, [pair], "nll", PARAMS, seed=0)
 
 
 def test_a_segment_by_hand() -> None:

@@ -144,7 +144,17 @@ def test_the_commands_print_rows() -> None:
     done = CliRunner().invoke(app, ["compare", "ridge", "bias", "--metric", "mae", "--json"])
     rows = json.loads(done.stdout)
     assert [row["k"] for row in rows] == [0, 1, 3, 5, 10]
-    assert list(rows[0]) == ["split", "k", "mean", "low", "high"]
+    assert list(rows[0]) == [
+        "split", "metric", "k", "a", "b", "mean", "low", "high", "p", "p_holm", "n_users",
+    ]  # fmt: skip
+    n_cold = board.read_table(board.TABLE).query("metric == 'mae'")["n_users"].max()
+    for row in rows:
+        assert (row["split"], row["metric"], row["a"], row["b"]) == (
+            "random", "mae", "ridge", "bias",
+        )  # fmt: skip
+        assert row["low"] <= row["mean"] <= row["high"]
+        assert 0 < row["p"] <= row["p_holm"] <= 1
+        assert row["n_users"] == n_cold
 
 
 @pytest.mark.usefixtures("evaluated")
@@ -171,6 +181,8 @@ def test_compare_equals_the_table_of_the_stage() -> None:
         (["leaderboard", "--k", "4"], "k: 4 was not evaluated"),
         (["compare", "bais", "bias"], "method: 'bais' was not evaluated"),
         (["compare", "ridge", "bias", "--metric", "coverage"], "metric: 'coverage' is not known"),
+        (["compare", "vbpmf", "bias", "--metric", "nll"], "metric: bias has no 'nll' to compare"),
+        (["compare", "bias", "vbpmf", "--metric", "nll"], "metric: bias has no 'nll' to compare"),
     ],
 )
 def test_an_unknown_name_is_refused(arguments: list[str], said: str) -> None:

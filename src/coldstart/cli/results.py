@@ -96,7 +96,7 @@ def compare(
 
     rows = compare_rows(a, b, metric, never_validated=never_validated)
     if as_json:
-        typer.echo(to_json(rows, ["split", "k", "mean", "low", "high"]))
+        typer.echo(to_json(rows, list(rows.columns)))
         return
     from rich.console import Console
 

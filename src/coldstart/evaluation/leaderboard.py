@@ -91,7 +91,11 @@ def compare(
 
     Rows ``{metric, k, a, b, mean, low, high, p, p_holm, n_users}``. On whom a metric is undefined
     depends on the user's ratings, not on the method, so both sides see the same users.
+
+    Raises:
+        ParamsError: one side of a pair has the metric, the other has not.
     """
+    _require_on_both_sides(users, pairs, metric)
     table = user_table(users, [squared(metric)]).droplevel(0, axis=1)
     shots = sorted({int(k) for k in table.columns.get_level_values("k")})
     columns = [(m, k) for m in sorted({name for pair in pairs for name in pair}) for k in shots]
@@ -117,6 +121,18 @@ def compare(
     numbers = ["mean", "low", "high", "p", "p_holm"]
     rows[numbers] = rows[numbers].round(_DIGITS)
     return rows[["metric", "k", "a", "b", *numbers, "n_users"]]
+
+
+def _require_on_both_sides(users: pd.DataFrame, pairs: list[tuple[str, str]], metric: str) -> None:
+    having = set(users.loc[users[squared(metric)].notna(), "method"])
+    for pair in pairs:
+        lacking = [name for name in pair if name not in having]
+        if len(lacking) == 1:
+            (other,) = {*pair} - {*lacking}
+            raise ParamsError(
+                f"metric: {lacking[0]} has no {metric!r} to compare with that of {other}; "
+                f"name a metric that both have"
+            )
 
 
 def _column_means(values: Floats) -> Floats:
@@ -176,7 +192,7 @@ def leaderboard_rows(metric: str | None = None, k: int | None = None) -> pd.Data
 
 
 def compare_rows(a: str, b: str, metric: str, *, never_validated: bool = False) -> pd.DataFrame:
-    """The paired difference ``a - b`` on cold users at every K, with split.
+    """The paired difference ``a - b`` on cold users at every K, by :func:`compare`; with split.
 
     Args:
         a: a method.
@@ -187,7 +203,8 @@ def compare_rows(a: str, b: str, metric: str, *, never_validated: bool = False) 
 
     Raises:
         ArtefactError: nothing was evaluated here.
-        ParamsError: an unknown method or metric, or every cold user validates in another fold.
+        ParamsError: an unknown method or metric, a metric that only one of the two has, or every
+            cold user validates in another fold.
     """
     users, summary = read_table(USERS), read_summary()
     validating = users.loc[users["role"] == "validation", "user"]
