@@ -44,6 +44,31 @@ def test_the_candidate_is_the_best_on_validation_users(
     assert untuned_rival(users, params) == best
 
 
+@pytest.mark.parametrize(("metric", "column", "best"), [("rmse", "mse", 1), ("auc", "auc", 2)])
+def test_the_candidate_is_the_best_seed_of_the_first_fold(
+    params: Params, metric: str, column: str, best: int
+) -> None:
+    """In the second fold and on cold users it would be another one."""
+    params = _params(params, metric)
+    first, second = params.prepare.folds
+    values = {0: 0.5, 1: 0.4, 2: 0.6}
+    frames = []
+    for seed, value in values.items():
+        for fold, role, own in (
+            (first, "validation", value),
+            (second, "validation", 1 - value),
+            (first, "cold", 1 - value),
+        ):
+            rows = _users(params, column)
+            rows = rows[(rows["role"] == role) & (rows["method"] == HIGH)]
+            frames.append(rows.assign(fold=fold, seed=seed, **{column: own}))
+    others = _users(params, column)
+    bad = 9.0 if column == "mse" else 0.0
+    others = others[others["method"] != HIGH].assign(**{column: bad})
+    users = pd.concat([*frames, others], ignore_index=True)
+    assert candidate(users, params) == {"method": HIGH, "fold": first, "seed": best}
+
+
 @pytest.mark.parametrize(("metric", "verdict"), [("rmse", "better"), ("recall@10", "worse")])
 def test_the_headline_says_better_where_the_metric_gains(metric: str, verdict: str) -> None:
     """The candidate's number is lower than the reference's by .1."""

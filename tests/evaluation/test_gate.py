@@ -81,6 +81,16 @@ def test_the_interval_must_clear_the_required_improvement() -> None:
     assert failed(decided(contest(0.2), strict)) == {"improvement"}
 
 
+def test_a_gain_that_may_be_luck_is_no_improvement() -> None:
+    """The mean lies above what is required, the interval does not."""
+    decision = decided(contest(float(NOISE.mean()) + 0.004))
+    difference = decision.evidence["difference"]
+    assert difference["low"] < GATE.min_improvement < difference["mean"]
+    assert failed(decision) == {"improvement"}
+    (check,) = (check for check in decision.checks if check.name == "improvement")
+    assert check.value == difference["low"]
+
+
 def test_a_segment_that_loses_too_much_stops_it() -> None:
     """The last quarter loses, the rest gains more."""
     gain = np.full(N, 0.4)

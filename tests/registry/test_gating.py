@@ -141,6 +141,41 @@ def test_only_users_that_are_cold_for_both_are_compared(workspace: Path, client:
 
 
 @pytest.mark.usefixtures("verdict")
+def test_the_contest_is_among_the_users_that_are_cold_for_both(
+    workspace: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The champion has seen some of the candidate's cold users, and has cold users of its own."""
+    promotion.promote(client, gating.gate())
+    monkeypatch.setattr(gating, "_sha256", lambda folder: "another model")
+    champion_results, decide = gating._champion_results, gating.decide
+    both: set[int] = set()
+
+    def half(*args: Any) -> Any:
+        results, cold = champion_results(*args)
+        both.update(sorted(cold)[::2])
+        return results, both | {-1, -2}
+
+    met: list[Any] = []
+
+    def watched(contest: Any, **facts: Any) -> Any:
+        met.append(contest)
+        return decide(contest, **facts)
+
+    monkeypatch.setattr(gating, "_champion_results", half)
+    monkeypatch.setattr(gating, "decide", watched)
+    decision = gating.gate()
+    (contest,) = met
+    assert len(both) >= 5
+    for name in (contest.candidate, contest.incumbent):
+        assert set(contest.rows.loc[contest.rows["method"] == name, "user"]) == both
+    assert set(contest.segments["user"]) == both
+    (run,) = client.search_runs([client.get_experiment_by_name(MODEL).experiment_id])
+    path = client.download_artifacts(run.info.run_id, "gate/decision.json")
+    assert json.loads(Path(path).read_text())["evidence"]["n_users"] == len(both)
+    assert decision["candidate"]["sha256"] == "another model"
+
+
+@pytest.mark.usefixtures("verdict")
 def test_a_champion_of_a_version_with_other_sections_is_compared(
     workspace: Path, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
