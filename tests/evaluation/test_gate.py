@@ -83,7 +83,7 @@ def test_a_better_list_may_cost_little_of_the_ratings(worse: float, fails: set[s
     decision = decided(lists(0.2, worse), goal="list")
     assert failed(decision) == fails
     (check,) = [check for check in decision.checks if check.name == "rmse"]
-    assert check.value == pytest.approx(np.sqrt(1 + worse) - 1)
+    assert check.value == pytest.approx(np.sqrt(1 + worse) - 1, abs=1e-6)
 
 
 def test_who_predicts_no_rating_has_none_to_lose() -> None:
@@ -102,6 +102,16 @@ def test_no_improvement_keeps_the_champion(gain: float) -> None:
 def test_the_interval_must_clear_the_required_improvement() -> None:
     strict = GATE.model_copy(update={"min_improvement": 0.2})
     assert failed(decided(contest(0.2), strict)) == {"improvement"}
+
+
+def test_a_gain_that_may_be_luck_is_no_improvement() -> None:
+    """The mean lies above what is required, the interval does not."""
+    decision = decided(contest(float(NOISE.mean()) + 0.004))
+    difference = decision.evidence["difference"]
+    assert difference["low"] < GATE.min_improvement < difference["mean"]
+    assert failed(decision) == {"improvement"}
+    (check,) = (check for check in decision.checks if check.name == "improvement")
+    assert check.value == difference["low"]
 
 
 def test_a_segment_that_loses_too_much_stops_it() -> None:

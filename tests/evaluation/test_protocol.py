@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from coldstart.errors import EvaluationError
 from coldstart.evaluation import protocol
 from coldstart.evaluation.evaluation_set import EvaluationSet, evaluation_set
 from coldstart.evaluation.metrics import METRICS
-from coldstart.evaluation.protocol import evaluate, shuffled, tie_breaks
+from coldstart.evaluation.protocol import evaluate, tie_breaks
 from coldstart.params import Params
 
 from .conftest import Fixed
@@ -94,16 +95,6 @@ def test_ties_of_a_pair_do_not_depend_on_the_list() -> None:
     assert (tie_breaks(seeds, items) == whole.gather(1, items)).all()
 
 
-def test_shuffled_labels_are_another_users(cold: EvaluationSet) -> None:
-    fooled = shuffled(cold, seed=0)
-    before, after = cold.episodes.support, fooled.episodes.support
-    assert torch.equal(before.items_BS, after.items_BS)
-    assert torch.equal(cold.episodes.targets_BQ, fooled.episodes.targets_BQ)
-    assert sorted(before.targets_BS.tolist()) == sorted(after.targets_BS.tolist())
-    moved = (before.targets_BS != after.targets_BS).any(1)
-    assert moved.float().mean() > 0.9
-
-
 def test_a_score_that_is_no_number_fails(cold: EvaluationSet) -> None:
     with pytest.raises(EvaluationError, match="NaN or infinite"):
         evaluate(Fixed(torch.full((61,), math.nan)), cold, (0,), catalogue=False)
@@ -118,7 +109,7 @@ def test_coverage_is_the_share_of_the_catalogue_that_anybody_sees(cold: Evaluati
 def test_likes_with_the_click_head(prepared: Prepared, params: Params) -> None:
     click = evaluation_set(prepared, params.model_copy(update={"head": "click"}), 0, "cold")
     likes = (click.ratings_BQ >= 4).float()
-    target = protocol.replace(click, episodes=click.episodes._replace(targets_BQ=likes))
+    target = replace(click, episodes=click.episodes._replace(targets_BQ=likes))
     users = evaluate(Fixed(torch.full((61,), 0.5)), target, (0,), catalogue=False).users
     assert users["log_loss"].to_numpy() == pytest.approx(math.log(2))
     assert "mse" not in users

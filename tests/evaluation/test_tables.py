@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from coldstart.data.prepared import Prepared
-from coldstart.errors import ArtefactError
+from coldstart.errors import ArtefactError, ParamsError
 from coldstart.evaluation import leaderboard as board
 from coldstart.evaluation.metrics import ALL_SHOTS, METRICS
 from coldstart.evaluation.segments import segment_table, terciles, user_segments
@@ -77,6 +77,14 @@ def test_over_all_k_a_user_counts_by_the_mean() -> None:
     )
     means = [table.loc[("b", k, "mae")]["mean"] for k in (0, 5, ALL_SHOTS)]
     assert means[2] == pytest.approx(sum(means[:2]) / 2)
+
+
+@pytest.mark.parametrize("pair", [("b", "bias"), ("bias", "b")])
+def test_a_metric_that_one_side_lacks_is_refused(pair: tuple[str, str]) -> None:
+    users = results()
+    users["nll"] = np.where(users["method"] == "b", users["mse"], np.nan)
+    with pytest.raises(ParamsError, match="bias has no 'nll' to compare with that of b"):
+        board.compare(users, [pair], METRICS["nll"], PARAMS, seed=0)
 
 
 def test_a_segment_by_hand() -> None:

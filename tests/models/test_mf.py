@@ -82,6 +82,25 @@ def test_a_cross_fitted_item_equals_a_refit_without_the_group(
     )
 
 
+def test_a_table_of_the_backbone_is_a_refit_without_its_group(
+    prepared: Prepared, backbone: Backbone
+) -> None:
+    """Every item of every table, from the ratings of the other groups alone."""
+    history = prepared.history(0)
+    users = np.unique(history.users_R.numpy())
+    model = Factorisation.start(history, users, MF, seed=0)
+    for _ in range(MF.sweeps):
+        model.sweep()
+    group = backbone.group_U.numpy()[users]
+    for table in range(5):
+        others = np.flatnonzero(group != table)  # nobody is in group 0
+        z = np.stack([_one_item(model, item, others) for item in range(prepared.n_items)])
+        features = constant_first(z)
+        np.testing.assert_allclose(backbone.features_CND[table], features, atol=1e-5)
+        offset = z[:, 0] + features @ model.user_map[0]
+        np.testing.assert_allclose(backbone.offset_CN[table], offset, atol=1e-5)
+
+
 def test_ridge_is_the_prior_without_ratings_and_least_squares_without_penalty() -> None:
     rng = np.random.default_rng(0)
     prior, penalty = rng.normal(size=(1, 3)), np.full(3, 2.0)

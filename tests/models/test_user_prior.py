@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -63,8 +65,34 @@ def test_a_choice_that_says_nothing_moves_nobody() -> None:
     assert (moved_D < 0.02 * COVARIANCE.diagonal()).all()
 
 
-def test_a_choice_that_follows_taste_predicts_it() -> None:
+def _cross_fitted(backbone: Backbone) -> Backbone:
+    """Two groups with the true table each; what all users share belongs to other items."""
+    wrong_N = torch.roll(torch.arange(N), 7)
+
+    def tables(first: torch.Tensor) -> torch.Tensor:
+        return torch.cat([first[:, wrong_N], first, first])
+
+    return replace(
+        backbone,
+        features_CND=tables(backbone.features_CND),
+        offset_CN=tables(backbone.offset_CN),
+        count_CN=tables(backbone.count_CN),
+        group_U=1 + torch.arange(U) % 2,
+    )
+
+
+def test_a_user_is_read_from_the_table_that_has_not_seen_them() -> None:
+    backbone, history = _drawn(taste=0.0)
+    fitted, crossfitted = (with_user_prior(b, history) for b in (backbone, _cross_fitted(backbone)))
+    assert torch.equal(crossfitted.prior_DD, fitted.prior_DD)
+    assert torch.equal(crossfitted.noise, fitted.noise)
+
+
+@pytest.mark.parametrize("crossfitted", [False, True])
+def test_a_choice_that_follows_taste_predicts_it(crossfitted: bool) -> None:
     backbone, history = _drawn(taste=2.0)
+    if crossfitted:
+        backbone = _cross_fitted(backbone)
     plain = with_user_prior(backbone, history)
     fitted = with_choice(plain, history, PARAMS, seed=0)
     assert float(fitted.choice_damping) == PARAMS.damping

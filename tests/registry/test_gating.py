@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 
-from coldstart.evaluation.leaderboard import USERS, read_table
 from coldstart.registry import gating, packaging, promotion
 
 MODEL = "coldstart-tiny"
@@ -38,13 +37,6 @@ def verdict(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool | None]:
     return said
 
 
-def best_untuned_on_validation() -> str:
-    users = read_table(USERS)
-    users = users[(users["role"] == "validation") & (users["k"] == 5)]
-    users = users[users["method"].isin(["random", "constant", "popularity", "item_mean"])]
-    return str(users.groupby("method")["mse"].mean().idxmin())
-
-
 @pytest.mark.usefixtures("verdict")
 def test_a_candidate_that_passes_is_registered_promoted_and_recommends(
     workspace: Path, server: str, client: Any, tmp_path: Path
@@ -52,7 +44,7 @@ def test_a_candidate_that_passes_is_registered_promoted_and_recommends(
     """All through the server, as the DAG does it."""
     decision = gating.gate()
     assert decision["champion"] is None
-    assert decision["incumbent"] == best_untuned_on_validation()
+    assert decision["incumbent"] == "popularity"
     assert promotion.aliases(client, MODEL) == {"challenger": decision["version"]}
     assert gating.gate()["version"] == decision["version"]  # a retry registers nothing new
     promotion.promote(client, json.loads(json.dumps(decision)))
@@ -138,6 +130,41 @@ def test_only_users_that_are_cold_for_both_are_compared(workspace: Path, client:
     _, cold = gating._champion_results(champion, 0, other, gating.load_params())
     assert cold == same  # roles depend on the champion's seed and the users' keys alone
     assert cold != set(other.role_users(0, "cold").tolist())
+
+
+@pytest.mark.usefixtures("verdict")
+def test_the_contest_is_among_the_users_that_are_cold_for_both(
+    workspace: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The champion has seen some of the candidate's cold users, and has cold users of its own."""
+    promotion.promote(client, gating.gate())
+    monkeypatch.setattr(gating, "_sha256", lambda folder: "another model")
+    champion_results, decide = gating._champion_results, gating.decide
+    both: set[int] = set()
+
+    def half(*args: Any) -> Any:
+        results, cold = champion_results(*args)
+        both.update(sorted(cold)[::2])
+        return results, both | {-1, -2}
+
+    met: list[Any] = []
+
+    def watched(contest: Any, **facts: Any) -> Any:
+        met.append(contest)
+        return decide(contest, **facts)
+
+    monkeypatch.setattr(gating, "_champion_results", half)
+    monkeypatch.setattr(gating, "decide", watched)
+    decision = gating.gate()
+    (contest,) = met
+    assert len(both) >= 5
+    for name in (contest.candidate, contest.incumbent):
+        assert set(contest.rows.loc[contest.rows["method"] == name, "user"]) == both
+    assert set(contest.segments["user"]) == both
+    (run,) = client.search_runs([client.get_experiment_by_name(MODEL).experiment_id])
+    path = client.download_artifacts(run.info.run_id, "gate/decision.json")
+    assert json.loads(Path(path).read_text())["evidence"]["n_users"] == len(both)
+    assert decision["candidate"]["sha256"] == "another model"
 
 
 @pytest.mark.usefixtures("verdict")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner
 
@@ -18,9 +19,10 @@ from coldstart.baselines import BASELINES
 from coldstart.cli import app
 from coldstart.data.prepared import Prepared
 from coldstart.errors import ArtefactError, EvaluationError, ParamsError
-from coldstart.evaluation import experiment
+from coldstart.evaluation import experiment, shuffled_labels
 from coldstart.evaluation import leaderboard as board
-from coldstart.methods import load_method
+from coldstart.evaluation.metrics import METRICS, Metric
+from coldstart.methods import bundle_folder, load_method
 from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
 from coldstart.models.heads import HEADS
@@ -99,7 +101,7 @@ def test_there_is_a_row_per_method_fold_seed_role_user_and_k() -> None:
     counts = users[users["role"] == "cold"].groupby("method").size()
     assert counts["bayes_head"] == 2 * counts["bias"]
     assert set(users["k"]) == {0, 1, 3, 5, 10}
-    assert users.loc[users["role"] == "validation", "recall@10"].isna().all()
+    assert users["list_recall@10"].notna().mean() > 0.9
 
 
 @pytest.mark.usefixtures("evaluated")
@@ -112,17 +114,19 @@ def test_every_cold_user_counts_once() -> None:
 @pytest.mark.usefixtures("evaluated")
 def test_the_candidate_is_the_best_on_validation_users() -> None:
     users, summary = board.read_table(board.USERS), board.read_summary()
-    rows = users[(users["role"] == "validation") & (users["k"] == 5)]
+    rows = users[users["role"] == "validation"]
     rows = rows[~rows["method"].isin(["random", "constant"])]
-    assert summary["candidate"]["method"] == rows.groupby("method")["mse"].mean().idxmin()
-    assert summary["canaries_ok"]
-    assert all(check["ok"] for check in summary["canaries"])
+    worth = rows.groupby(["method", "k"])["list_recall@10"].mean().groupby("method").mean()
+    assert summary.candidate.method == worth.idxmax()
+    assert summary.canaries_ok
 
 
 @pytest.mark.usefixtures("evaluated")
 def test_metrics_are_few_and_plots_have_what_their_template_needs() -> None:
     metrics = json.loads(layout.METRICS.read_text())
-    assert set(metrics["bias"]) == {"rmse K=5", "ndcg@5 K=5", "recall@10 K=5"}
+    assert set(metrics["bias"]) == {
+        m.name for m in METRICS.values() if m.compared and m.kind != "click"
+    }
     plots = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
     for plot in plots:
         ((path, drawn),) = plot.items()
@@ -142,8 +146,18 @@ def test_the_commands_print_rows() -> None:
     assert (rows[0]["dataset"], rows[0]["split"]) == ("tiny", "random")
     done = CliRunner().invoke(app, ["compare", "ridge", "bias", "--metric", "mae", "--json"])
     rows = json.loads(done.stdout)
-    assert [row["k"] for row in rows] == [0, 1, 3, 5, 10]
-    assert list(rows[0]) == ["split", "k", "mean", "low", "high"]
+    assert [row["k"] for row in rows] == [0, 1, 3, 5, 10, "all"]
+    assert list(rows[0]) == [
+        "split", "metric", "k", "a", "b", "mean", "low", "high", "p", "p_holm", "n_users",
+    ]  # fmt: skip
+    n_cold = board.read_table(board.TABLE).query("metric == 'mae'")["n_users"].max()
+    for row in rows:
+        assert (row["split"], row["metric"], row["a"], row["b"]) == (
+            "random", "mae", "ridge", "bias",
+        )  # fmt: skip
+        assert row["low"] <= row["mean"] <= row["high"]
+        assert 0 < row["p"] <= row["p_holm"] <= 1
+        assert row["n_users"] == n_cold
 
 
 @pytest.mark.usefixtures("evaluated")
@@ -154,7 +168,7 @@ def test_the_commands_print_tables() -> None:
 
 @pytest.mark.usefixtures("evaluated")
 def test_compare_equals_the_table_of_the_stage() -> None:
-    found = board.compare_rows("ridge", "bias", "rmse").set_index("k")
+    found = board.compare_rows("ridge", "popularity", "rmse").set_index("k")
     table = board.read_table(board.COMPARISONS)
     table = table[(table["table"] == "vs reference") & (table["metric"] == "rmse")]
     table = table[table["a"] == "ridge"].set_index("k")
@@ -170,6 +184,14 @@ def test_compare_equals_the_table_of_the_stage() -> None:
         (["leaderboard", "--k", "4"], "k: 4 was not evaluated"),
         (["compare", "bais", "bias"], "method: 'bais' was not evaluated"),
         (["compare", "ridge", "bias", "--metric", "coverage"], "metric: 'coverage' is not known"),
+        (
+            ["compare", "vbpmf", "bias", "--metric", "nll"],
+            "metric: 'nll' is not known per user of bias",
+        ),
+        (
+            ["compare", "bias", "vbpmf", "--metric", "nll"],
+            "metric: 'nll' is not known per user of bias",
+        ),
     ],
 )
 def test_an_unknown_name_is_refused(arguments: list[str], said: str) -> None:
@@ -193,6 +215,40 @@ def test_a_canary_that_sings_stops_the_stage(
         run()
     after = layout.METRICS.read_bytes() if layout.METRICS.exists() else None
     assert after == before
+
+
+def test_shuffled_labels_that_are_true_stop_the_stage(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The candidate gains all that honest labels gain: in the run the canary is heard."""
+    monkeypatch.setattr(shuffled_labels, "shuffled", lambda target, seed: target)
+    with pytest.raises(EvaluationError, match=r"canary shuffled labels \(\w+\): mse gain"):
+        run()
+
+
+def test_the_shuffled_candidate_is_the_one_of_every_fold(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, Any]] = []
+
+    def watched(model: Any, target: Any, shots: Any, of: Metric, seed: int) -> pd.DataFrame:
+        assert (of.name, tuple(shots), seed) == ("rmse", (0, 1, 3, 5, 10), 0)
+        assert target.role == "cold"
+        seen.append((target.fold, model))
+        users = target.episodes.users_B.numpy()
+        return pd.DataFrame({"user": users, "honest": 1.0, "shuffled": 0.0})
+
+    monkeypatch.setattr(experiment, "shuffled_gains", watched)
+    results = experiment.run_experiment(Prepared.load(), load_params())
+    assert [fold for fold, _ in seen] == [0, 1]
+    chosen = results.candidate
+    for fold, model in seen:
+        own = load_method(bundle_folder(chosen.method, fold, chosen.seed))
+        assert (model.kind, model.config()) == (own.kind, own.config())
+        for name, value in own.tensors().items():
+            assert torch.equal(model.tensors()[name], value)
+    (check,) = [c for c in results.canaries if c.canary.startswith("shuffled")]
+    assert check.canary == f"shuffled labels ({chosen.method})"
 
 
 def test_a_canary_cannot_be_left_out(project: Path, prepared: Prepared) -> None:

@@ -13,7 +13,7 @@ from coldstart.algorithms.finetune import FineTune
 from coldstart.algorithms.imaml import IMAML
 from coldstart.algorithms.leo import LEO
 from coldstart.algorithms.maml import FOMAML, MAML
-from coldstart.algorithms.melu import MeLU
+from coldstart.algorithms.melu import MeLU, MeLUPublished
 from coldstart.algorithms.meta_lstm import MetaLSTM
 from coldstart.algorithms.meta_sgd import MetaSGD
 from coldstart.algorithms.metaprox import MetaProx
@@ -29,6 +29,7 @@ ALGORITHMS: dict[str, type[MetaLearner[Any]]] = {
     "fomaml": FOMAML,
     "anil": ANIL,
     "melu": MeLU,
+    "melu_published": MeLUPublished,
     "meta_sgd": MetaSGD,
     "mlr": MLR,
     "reptile": Reptile,

@@ -1,4 +1,4 @@
-"""MeLU (Lee, Im, Jang, Cho & Chung 2019) as published: decision layers over content.
+"""MeLU (Lee, Im, Jang, Cho & Chung 2019), tuned and as published: decision layers over content.
 
 Users and items are known by their content only. Each field of it is embedded linearly; two decision
 layers of ReLU units and a linear output read the embeddings of user and item. The local update
@@ -45,13 +45,29 @@ class MeLUParams(Section):
 
     embedding: int = Field(ge=1, le=1024, description="Width of an embedding of content.")
     hidden: int = Field(ge=1, le=1024, description="Width of the two decision layers.")
-    inner_steps: int = Field(ge=0, le=100, description="Local updates.")
-    inner_rate: float = Field(gt=0, le=10, description="Step size of the local update.")
+    inner_steps: int = Field(
+        ge=0, le=100, json_schema_extra=search(1, 5), description="Local updates."
+    )
+    inner_rate: float = Field(
+        gt=0,
+        le=10,
+        json_schema_extra=search(1e-3, 3e-2, log=True),
+        description="Step size of the local update.",
+    )
     outer_rate: float = Field(
         gt=0,
         le=1,
         json_schema_extra=search(3e-4, 3e-2, log=True),
         description="Step size of the global update.",
+    )
+
+
+class PublishedParams(MeLUParams):
+    """MeLU's, with the local update as it is printed."""
+
+    inner_steps: int = Field(ge=0, le=100, description="Local updates, 1 in print.")
+    inner_rate: float = Field(
+        gt=0, le=10, description="Step size of the local update, 5e-6 in print."
     )
 
 
@@ -130,6 +146,13 @@ class MeLU(MetaLearner[MeLUParams]):
             return masked_mean(loss_BS, support.mask_BS)
 
         return loss
+
+
+class MeLUPublished(MeLU):
+    """At the printed rate, at which a user's ratings move nothing that can be seen."""
+
+    kind = "melu_published"
+    Params = PublishedParams
 
 
 def _score(weights: Weights, side_BIG: Tensor) -> Tensor:

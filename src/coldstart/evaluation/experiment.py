@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -10,9 +11,10 @@ from coldstart.data.prepared import Prepared
 from coldstart.errors import EvaluationError, ParamsError
 from coldstart.evaluation import canaries
 from coldstart.evaluation.evaluation_set import EvaluationSet, Role, evaluation_set
-from coldstart.evaluation.metrics import PRIMARY, REFERENCE
-from coldstart.evaluation.protocol import Evaluation, evaluate, shuffled
+from coldstart.evaluation.metrics import ERROR, METRICS, PRIMARY, REFERENCE
+from coldstart.evaluation.protocol import Evaluation, evaluate
 from coldstart.evaluation.segments import user_segments
+from coldstart.evaluation.shuffled_labels import check_shuffled, shuffled_gains
 from coldstart.evaluation.summary import Canary, Candidate
 from coldstart.methods import (
     CANARIES,
@@ -75,7 +77,7 @@ def run_experiment(prepared: Prepared, params: Params) -> Results:
                     checks += canaries.check_error(method.name, found.users, target)
     users = pd.concat(frames, ignore_index=True)
     chosen = candidate(users, params)
-    checks += _shuffled_checks(chosen, sets[chosen.fold, "cold"], params)
+    checks.append(_shuffled_check(chosen, [sets[f, "cold"] for f in params.prepare.folds], params))
     canaries.require(checks)
     segments = [user_segments(prepared, fold) for fold in params.prepare.folds]
     return Results(
@@ -133,13 +135,11 @@ def _coverage_rows(method: FittedMethod, found: Evaluation) -> pd.DataFrame:
     return rows.assign(method=method.name, fold=method.fold, seed=method.seed)
 
 
-def _shuffled_checks(chosen: Candidate, target: EvaluationSet, params: Params) -> list[Canary]:
-    """The candidate, fed the support labels of other users."""
-    if target.n_users < 2:
-        return []
-    model = load_method(bundle_folder(chosen.method, chosen.fold, chosen.seed))
-    shots = sorted({0, *params.prepare.shots})
-    honest = evaluate(model, target, [0], catalogue=False).users
-    fooled = evaluate(model, shuffled(target, params.seed), shots, catalogue=False).users
-    metric = {"rating": "mse", "click": "log_loss", "ranking": "auc"}[params.head]
-    return canaries.check_shuffled(chosen.method, fooled, honest, metric)
+def _shuffled_check(chosen: Candidate, targets: Sequence[EvaluationSet], params: Params) -> Canary:
+    """The candidate of every fold, fed the support labels of other users."""
+    error = ERROR.get(params.head, METRICS["auc"])
+    gains = []
+    for target in targets:
+        model = load_method(bundle_folder(chosen.method, target.fold, chosen.seed))
+        gains.append(shuffled_gains(model, target, params.prepare.shots, error, params.seed))
+    return check_shuffled(chosen.method, pd.concat(gains), error)

@@ -107,7 +107,11 @@ def compare(
     ``k = ALL_SHOTS``; Holm-adjusted over the rows of single K and over those of all apart. On whom
     a metric is undefined depends on the user's ratings, not on the method, so both sides see the
     same users.
+
+    Raises:
+        ParamsError: one side of a pair has the metric, the other has not.
     """
+    _require_on_both_sides(users, pairs, of)
     table = user_table(users, [of.per_user_column]).droplevel(0, axis=1)
     shots = sorted({int(k) for k in table.columns.get_level_values("k")})
     names = sorted({name for pair in pairs for name in pair})
@@ -142,6 +146,18 @@ def compare(
     numbers = ["mean", "low", "high", "p", "p_holm"]
     rows[numbers] = rows[numbers].round(_DIGITS)
     return rows[["metric", "k", "a", "b", *numbers, "n_users"]]
+
+
+def _require_on_both_sides(users: pd.DataFrame, pairs: list[tuple[str, str]], of: Metric) -> None:
+    having = set(users.loc[users[of.per_user_column].notna(), "method"])
+    for pair in pairs:
+        lacking = [name for name in pair if name not in having]
+        if len(lacking) == 1:
+            (other,) = {*pair} - {*lacking}
+            raise ParamsError(
+                f"metric: {lacking[0]} has no {of.name!r} to compare with that of {other}; "
+                f"name a metric that both have"
+            )
 
 
 def read_table(name: str, root: Path = layout.EVALUATION) -> pd.DataFrame:
@@ -201,7 +217,7 @@ def leaderboard_rows(metric: str | None = None, k: int | None = None) -> pd.Data
 
 
 def compare_rows(a: str, b: str, of: str | None, *, never_validated: bool = False) -> pd.DataFrame:
-    """The paired difference ``a - b`` on cold users at every K, with split.
+    """The paired difference ``a - b`` on cold users at every K, by :func:`compare`; with split.
 
     Args:
         a: a method.
@@ -212,7 +228,8 @@ def compare_rows(a: str, b: str, of: str | None, *, never_validated: bool = Fals
 
     Raises:
         ArtefactError: nothing was evaluated here.
-        ParamsError: an unknown method or metric, or every cold user validates in another fold.
+        ParamsError: an unknown method or metric, a metric that only one of the two has, or every
+            cold user validates in another fold.
     """
     users, summary = read_table(USERS), read_summary()
     validating = users.loc[users["role"] == "validation", "user"]

@@ -6,10 +6,8 @@ Shapes: B users, S support, Q query, N items with the unknown one, T the top of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -43,16 +41,6 @@ def tie_breaks(seeds_B: Tensor, items: Tensor) -> Tensor:
     for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
         x = (x ^ ((x >> shift) & ((1 << (64 - shift)) - 1))) * factor
     return (x >> 33) & 0x7FFFFFFF
-
-
-def shuffled(target: EvaluationSet, seed: int) -> EvaluationSet:
-    """The same users, each with the support labels of another user: nobody keeps their own."""
-    order = np.random.default_rng(seed).permutation(target.n_users)
-    donor = np.empty_like(order)
-    donor[order] = np.roll(order, 1)
-    support = target.episodes.support
-    support = support._replace(targets_BS=support.targets_BS[torch.from_numpy(donor)])
-    return replace(target, episodes=target.episodes._replace(support=support))
 
 
 @torch.no_grad()

@@ -29,11 +29,12 @@ class Canary:
 
     canary: str
     metric: str
-    k: int
+    k: int | None  # None: pooled over all
     value: float
     expected: float
     limit: float
     ok: bool
+    note: str = ""  # what the check can and cannot tell, where that depends on the data
 
 
 class Summary(BaseModel):

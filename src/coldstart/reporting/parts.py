@@ -165,7 +165,11 @@ def canary_rows(summary: Summary) -> list[dict[str, Any]]:
     """Every check of a canary, with numbers as text."""
     numbers = ("value", "expected", "limit")
     return [
-        {**asdict(check), **{name: f"{getattr(check, name):.4f}" for name in numbers}}
+        {
+            **asdict(check),
+            **{name: f"{getattr(check, name):.4f}" for name in numbers},
+            "k": "all" if check.k is None else check.k,
+        }
         for check in summary.canaries
     ]
 
