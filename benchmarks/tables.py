@@ -23,7 +23,7 @@ import pandas as pd
 
 from coldstart.errors import ColdstartError, ParamsError
 from coldstart.evaluation.leaderboard import TABLE, compare_rows, read_summary, read_table
-from coldstart.methods import REFERENCE
+from coldstart.evaluation.metrics import ALL_SHOTS, METRICS
 
 RUNS = {
     "folds": {"dataset": "ml-100k", "split": "random", "folds": 5, "training_seeds": 3},
@@ -31,7 +31,9 @@ RUNS = {
     "dbook": {"dataset": "dbook", "split": "random", "folds": 5, "training_seeds": 1},
 }
 """What the documents show; of folds and seeds, how many."""
-BESIDE = ("ndcg@5", "recall@10")
+REFERENCE = "bias"
+"""What the rows of `rows` are compared with in RMSE."""
+BESIDE = ("ndcg@5", "list_recall@10")
 """Columns of the board beside RMSE at every K."""
 AT = 5
 """K of these columns, and at which rows are compared with the reference."""
@@ -88,7 +90,10 @@ def board() -> list[str]:
     rmse = levels("rmse")
     columns = [("rmse", k) for k in rmse] + [(metric, AT) for metric in BESIDE]
     values = pd.DataFrame({f"{m} K={k}": levels(m)[k].round(3) for m, k in columns})
-    best = {name: values[name].agg("min" if "rmse" in name else "max") for name in values}
+    best = {
+        f"{m} K={k}": values[f"{m} K={k}"].agg("min" if METRICS[m].sign < 0 else "max")
+        for m, k in columns
+    }
     body = []
     for method, row in values.loc[rmse.index].iterrows():
         cells = [f"**{v:.3f}**" if v == best[name] else f"{v:.3f}" for name, v in row.items()]
@@ -103,7 +108,7 @@ def minus(method: str, others: Sequence[str], metric: str, never_validated: bool
         found = compare_rows(method, other, metric, never_validated=never_validated).set_index("k")
         body.append([other, *(_difference(row) for _, row in found.iterrows())])
     title = f"{method} minus" + ("" if metric == "rmse" else f", {metric}")
-    return markdown([title, *(f"K={k}" for k in found.index)], body)
+    return markdown([title, *("all K" if k == ALL_SHOTS else f"K={k}" for k in found.index)], body)
 
 
 def rows(methods: Sequence[str]) -> list[str]:
@@ -120,7 +125,7 @@ def rows(methods: Sequence[str]) -> list[str]:
 def levels(metric: str) -> pd.DataFrame:
     """Means on cold users: a row for each method, a column for each K."""
     table = read_table(TABLE)
-    known = table[table["metric"] == metric]
+    known = table[(table["metric"] == metric) & (table["k"] != ALL_SHOTS)]
     if known.empty or AT not in set(known["k"]):
         raise ParamsError(f"{metric} at K={AT}: not in the evaluation that lies here")
     return known.pivot_table(index="method", columns="k", values="mean", sort=False)
@@ -140,8 +145,8 @@ def refresh(run: str, documents: Sequence[Path]) -> None:
             made.
     """
     summary = read_summary()
-    here = {key: summary[key] for key in RUNS[run]}
-    here |= {key: len(value) for key, value in here.items() if isinstance(value, list)}
+    here = {key: getattr(summary, key) for key in RUNS[run]}
+    here |= {key: len(value) for key, value in here.items() if isinstance(value, tuple)}
     if here != RUNS[run]:
         raise ParamsError(f"{run} is {RUNS[run]}; what lies here is {here}")
     texts = {path: _refreshed(path, run) for path in documents}
