@@ -15,10 +15,13 @@ from coldstart.algorithms._base import MetaLearner
 from coldstart.data.episodes import Episodes, Support
 from coldstart.errors import ParamsError
 from coldstart.models.bundle import Bundle
+from coldstart.models.server import alone
 
 Make = Callable[..., MetaLearner[Any]]
 NAMES = pytest.mark.parametrize("name", sorted(ALGORITHMS))
 HEADS = pytest.mark.parametrize("head", ["rating", "click"])
+ITEMS_BQ = torch.arange(6 * 5).reshape(6, 5)
+"""For six users five items each; the unknown one is among them."""
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
 
 
@@ -181,6 +184,61 @@ def test_state_has_the_user_as_first_dimension(make: Make, episodes: Episodes, n
         learner.score_catalogue(state).mean[2:4],
         **TOLERANCE,
     )
+
+
+@NAMES
+@HEADS
+def test_a_server_says_what_the_method_says(
+    make: Make, episodes: Episodes, name: str, head: str
+) -> None:
+    learner = make(name, head=head)
+    server, support = learner.serve(), _targets(episodes, head)
+    state = learner.adapt(support)
+    ranks, (means, variances) = learner.rank_catalogue(state), learner.score(state, ITEMS_BQ)
+    for user in range(episodes.n_users):  # the first has no ratings
+        own = server.adapt(*alone(support.rows(slice(user, user + 1))))
+        _close(server.rank(own), ranks[user])
+        found = server.score(own, ITEMS_BQ[user].numpy())
+        _close(found.mean_Q, means[user])
+        assert (found.variance_Q is None) == (variances is None)
+        if found.variance_Q is not None and variances is not None:
+            _close(found.variance_Q, variances[user])
+        first = server.rank(own)
+        first[:] = 0  # the caller's
+        _close(server.rank(own), ranks[user])
+
+
+def _close(found: Any, expected: Tensor) -> None:
+    torch.testing.assert_close(torch.as_tensor(found).float(), expected, **TOLERANCE)
+
+
+@NAMES
+@HEADS
+def test_one_more_rating(make: Make, episodes: Episodes, name: str, head: str) -> None:
+    """Exact where the method says so; always repeatable, per user, and to be repeated."""
+    learner = make(name, head=head)
+    support = _targets(episodes, head)
+    support = support._replace(mask_BS=torch.ones_like(support.mask_BS))
+    start = learner.adapt(support.first(2))
+    first = learner.update(start, support.items_BS[:, 2], support.targets_BS[:, 2])
+    state = learner.update(first, support.items_BS[:, 3], support.targets_BS[:, 3])
+    found = learner.score_catalogue(state).mean
+    if learner.exact_update:
+        expected = learner.score_catalogue(learner.adapt(support.first(4))).mean
+        torch.testing.assert_close(found, expected, **TOLERANCE)
+    before = learner.score_catalogue(start).mean
+    assert found.isfinite().all()
+    if head == "rating":  # where a probability may be at its bound
+        assert ((found - before).abs().amax(1) > 1e-4).all()
+    torch.testing.assert_close(learner.score_catalogue(start).mean, before, rtol=0, atol=0)
+    assert not any(value.requires_grad for value in state.values())
+    with torch.inference_mode():
+        other = learner.adapt(support.rows(slice(2, 3)).first(2))
+        for k in (2, 3):
+            items_B, targets_B = support.items_BS[2:3, k].clone(), support.targets_BS[2:3, k] * 1
+            other = learner.update(other, items_B, targets_B)
+        alone = learner.score_catalogue(other).mean
+    torch.testing.assert_close(alone[0], found[2], **TOLERANCE)
 
 
 @NAMES

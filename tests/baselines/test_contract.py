@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from coldstart.baselines import BASELINES, Baseline, check_params
-from coldstart.baselines.vbpmf import VBPMF
 from coldstart.baselines.vbpmf_implicit import PRIOR_USERS, VBPMFImplicit
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.data.prepared import Prepared
@@ -17,6 +17,7 @@ from coldstart.errors import ParamsError
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import fit_backbone
 from coldstart.models.bundle import Bundle
+from coldstart.models.server import alone
 from coldstart.params import Params, load_params, parse_section, read_yaml
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -135,19 +136,46 @@ def test_the_order_of_the_support_changes_nothing(baseline: Baseline, episodes: 
     )
 
 
-@pytest.mark.parametrize("name", ["vbpmf", "vbpmf_implicit"])
-def test_one_rating_at_a_time_equals_the_batch(
-    name: str, fit_on: FIT, params: Params, episodes: Episodes
-) -> None:
-    model = _fit(name, fit_on, params)
-    assert isinstance(model, VBPMF)
+def test_one_rating_at_a_time_equals_the_batch(baseline: Baseline, episodes: Episodes) -> None:
     support = episodes.support
-    state = model.adapt(support.first(0))
+    state = baseline.adapt(support.first(0))
     for k in range(support.items_BS.shape[1]):
-        state = model.update(state, support.items_BS[:, k], support.targets_BS[:, k])
-        batch = model.adapt(support.first(k + 1))
+        state = baseline.update(state, support.items_BS[:, k], support.targets_BS[:, k])
+        batch = baseline.adapt(support.first(k + 1))
+        assert state.keys() == batch.keys()
         for key, value in batch.items():
             torch.testing.assert_close(state[key], value, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(
+            baseline.score_catalogue(state).mean,
+            baseline.score_catalogue(batch).mean,
+            rtol=1e-4,
+            atol=1e-4,
+        )
+
+
+@pytest.mark.parametrize("k", [0, 1, 10])
+def test_a_server_says_what_the_method_says(baseline: Baseline, episodes: Episodes, k: int) -> None:
+    server, support = baseline.serve(), episodes.support.first(k)
+    state = baseline.adapt(support)
+    ranks, (means, variances) = (
+        baseline.rank_catalogue(state),
+        baseline.score(state, episodes.items_BQ),
+    )
+    for user in range(episodes.n_users):
+        own = server.adapt(*alone(support.rows(slice(user, user + 1))))
+        first = server.rank(own)
+        _close(first, ranks[user])
+        first[:] = 0  # the caller's
+        _close(server.rank(own), ranks[user])
+        found = server.score(own, episodes.items_BQ[user].numpy())
+        _close(found.mean_Q, means[user])
+        assert (found.variance_Q is None) == (variances is None)
+        if found.variance_Q is not None and variances is not None:
+            _close(found.variance_Q, variances[user])
+
+
+def _close(found: Any, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(torch.as_tensor(found).float(), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_calibration_takes_the_share_of_the_mean_error_that_users_outweigh_the_prior(

@@ -19,7 +19,7 @@ from coldstart.baselines._offsets import (
 )
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
-from coldstart.models.recommender import Prediction, State
+from coldstart.models.recommender import Prediction, State, kept
 from coldstart.params import Section, search
 
 CHUNK = 256
@@ -90,12 +90,7 @@ class ItemKNN(OffsetModel):
     def adapt(self, support: Support) -> State:
         """The user's offset, and the support as residuals."""
         offset_B, rest_BS = self.residuals(support)
-        return {
-            "offset_B": offset_B,
-            "items_BS": support.items_BS,
-            "rest_BS": rest_BS,
-            "mask_BS": support.mask_BS,
-        }
+        return kept(support) | {"offset_B": offset_B, "rest_BS": rest_BS}
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """Find the items among the neighbours of each rated one, which are in ascending order."""
@@ -112,7 +107,7 @@ class ItemKNN(OffsetModel):
         where_BT = self.neighbours_NK[state["items_BS"]].long().flatten(1)
         weight_BSK = self.similarity_NK[state["items_BS"]] * state["mask_BS"][..., None]
         push_BT = (weight_BSK * state["rest_BS"][..., None]).flatten(1)
-        empty_BN = torch.zeros(len(where_BT), self.n_items)
+        empty_BN = push_BT.new_zeros(len(where_BT), self.n_items)
         sum_BN = empty_BN.scatter_add(1, where_BT, push_BT)
         weight_BN = empty_BN.scatter_add(1, where_BT, weight_BSK.abs().flatten(1))
         return self._predict(self.item_N, state, sum_BN, weight_BN)

@@ -16,8 +16,7 @@ Everything in it is learnt by Adam from three targets (Hinton et al. 2015; FitNe
 The student starts from those components: item vectors are the loadings, so it differs from the
 teacher by what a few components leave and by how a user's place among them is found.
 
-Legend: T lessons (users), E factors, F user features, X = E * E + 3 * E
-what an item adds to a user.
+Legend: T lessons (users), E factors, F user features.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
@@ -36,7 +34,10 @@ from coldstart.combinations.blend import over_neighbours
 from coldstart.combinations.lessons import Components, Lessons, lessons
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.bundle import Bundle
+from coldstart.models.foldin import FoldIn
+from coldstart.models.foldin_alone import FoldInServer, Known
 from coldstart.models.recommender import Prediction, Recommender, State
+from coldstart.models.server import Floats, Ints, Ratings, Server
 from coldstart.params import Section, search
 
 Theta = dict[str, Tensor]
@@ -101,35 +102,26 @@ class Student(Combination, Recommender):
         return cls(student.theta, student._squared_error(ingredients.spare()))
 
     def adapt(self, support: Support) -> State:
-        """One solve per user, in numpy: for one user, dispatch is most of a torch call's cost."""
-        served = self._served
-        E = served.prior_FE.shape[1]
-        rows_BSX = served.rows_NX.take(support.items_BS.numpy(), 0)
-        mask_BS = support.mask_BS.numpy().astype(np.float32)
-        sums_BX = (mask_BS[:, None] @ rows_BSX)[:, 0]
-        x_BSE = rows_BSX[..., E * E : E * E + E]
-        right_BE = ((support.targets_BS.numpy() * mask_BS)[:, None] @ x_BSE)[:, 0]
-        right_BE -= sums_BX[:, E * E + E : E * E + 2 * E]
-        count_B1 = mask_BS.sum(1, keepdims=True)
-        choice_BE = sums_BX[:, E * E + 2 * E :] / (count_B1 + served.damping)
-        right_BE += support.users_BF.numpy() @ served.prior_FE + choice_BE
-        gram_BEE = sums_BX[:, : E * E].reshape(-1, E, E) + served.penalty_EE
-        mean_BE = np.linalg.solve(gram_BEE, right_BE[..., None])[..., 0]
-        place_B = np.minimum(count_B1[:, 0], len(self.variance_K) - 1).astype(np.int64)
-        return {
-            "mean_BE": torch.from_numpy(mean_BE),
-            "variance_B1": self.variance_K[torch.from_numpy(place_B)][:, None],
-        }
+        """One solve per user."""
+        return self._with_variance(self._fold_in.adapt(support.of_new_users()))
+
+    def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
+        """Exact, see :meth:`FoldIn.update`."""
+        return self._with_variance(self._fold_in.update(state, items_B, targets_B))
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """Linear scores; the variance depends on K alone."""
-        mean_BQ = scores(self.theta, state["mean_BE"], items_BQ)
+        mean_BQ = scores(self.theta, state["mean_BD"], items_BQ)
         return Prediction(mean_BQ, state["variance_B1"].expand_as(mean_BQ))
 
     def score_catalogue(self, state: State) -> Prediction:
         """One matrix product."""
-        served = self._served
-        return Prediction(torch.addmm(self.theta["offset_N"], state["mean_BE"], served.x_EN))
+        offset_N, x_NE = self.theta["offset_N"], self.theta["x_NE"]
+        return Prediction(torch.addmm(offset_N, state["mean_BD"], x_NE.mT))
+
+    def serve(self) -> Server:
+        """See :class:`StudentServer`."""
+        return StudentServer(self._fold_in, self.variance_K.numpy())
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights and the variances."""
@@ -144,6 +136,14 @@ class Student(Combination, Recommender):
         """See :meth:`Recommender.from_bundle`."""
         return cls(bundle.tensors, bundle.tensors["variance_K"])
 
+    def _with_variance(self, state: State) -> State:
+        place_B = state["count_B"].long().clamp(max=len(self.variance_K) - 1)
+        return state | {"variance_B1": self.variance_K[place_B].unsqueeze(1)}
+
+    @cached_property
+    def _fold_in(self) -> FoldIn:
+        return fold_in(self.theta)
+
     def _squared_error(self, episodes: Episodes) -> Tensor:
         """Mean over users for each K, averaged over neighbouring K."""
         errors = []
@@ -152,33 +152,18 @@ class Student(Combination, Recommender):
             errors.append(episodes.mean_over_users((mean_BQ - episodes.targets_BQ).square()))
         return over_neighbours(torch.stack(errors)).float()
 
-    @cached_property
-    def _served(self) -> Served:
-        with torch.inference_mode(False), torch.no_grad():
-            x_NE, penalty_E = self.theta["x_NE"], self.theta["log_penalty_E"].exp()
-            rows = [
-                (x_NE[:, :, None] * x_NE[:, None, :]).flatten(1),
-                x_NE,
-                x_NE * self.theta["offset_N"][:, None],
-                choices(self.theta) * penalty_E,
-            ]
-            return Served(
-                rows_NX=torch.cat(rows, 1).numpy(),
-                prior_FE=(self.theta["prior_FE"] * penalty_E).numpy(),
-                penalty_EE=torch.diag(penalty_E).numpy(),
-                damping=float(self.theta["log_damping"].exp()),
-                x_EN=x_NE.mT.contiguous(),
-            )
 
+class StudentServer(FoldInServer):
+    """:class:`Student` for one user alone."""
 
-class Served(NamedTuple):
-    """What serving reads, fixed once the student has learnt."""
+    def __init__(self, model: FoldIn, variance_K: Floats) -> None:
+        super().__init__(model)
+        self._variance_K = variance_K
 
-    rows_NX: NDArray[Any]  # x x', x, offset x, and P c
-    prior_FE: NDArray[Any]  # A P
-    penalty_EE: NDArray[Any]
-    damping: float
-    x_EN: Tensor
+    def score(self, state: Known, items_Q: Ints) -> Ratings:
+        """Linear scores; the variance depends on K alone."""
+        variance = self._variance_K[min(state.size, len(self._variance_K) - 1)]
+        return Ratings(self.mean(state, items_Q), np.full(len(items_Q), variance))
 
 
 WEIGHTS = ("offset_N", "x_NE", "prior_FE", "choice_JE", "log_penalty_E", "log_damping")
@@ -229,7 +214,7 @@ def learn(taught: Lessons, theta: Theta, params: StudentParams, seed: int) -> Th
 
 def terms(theta: Theta, taught: Lessons) -> Terms:
     """Mean squares: over all scored items, over rated ones, and over lessons and components."""
-    weights_TE = fold_in(theta, taught.support)
+    weights_TE = fold_in(theta).adapt(taught.support.of_new_users())["mean_BD"]
     scores_TQ = scores(theta, weights_TE, taught.items_TQ)
     soft_TQ = (scores_TQ - taught.teacher_TQ).square()
     hard_TQ = (scores_TQ - taught.targets_TQ).square()
@@ -240,18 +225,18 @@ def terms(theta: Theta, taught: Lessons) -> Terms:
     )
 
 
-def fold_in(theta: Theta, support: Support) -> Tensor:
-    """Weights of users: ``[T, E]``; what :meth:`Student.adapt` computes, differentiable."""
-    x_TSE = theta["x_NE"][support.items_BS] * support.mask_BS[..., None]
-    rest_TS = (support.targets_BS - theta["offset_N"][support.items_BS]) * support.mask_BS
-    penalty_E = theta["log_penalty_E"].exp()
-    chosen_TE = (choices(theta)[support.items_BS] * support.mask_BS[..., None]).sum(1)
-    damped_T1 = support.mask_BS.sum(1, keepdim=True) + theta["log_damping"].exp()
-    prior_TE = support.users_BF @ theta["prior_FE"] + chosen_TE / damped_T1
-    gram_TEE = x_TSE.mT @ x_TSE + torch.diag(penalty_E)
-    right_TE = (x_TSE * rest_TS[..., None]).sum(1) + prior_TE * penalty_E
-    solved_TE: Tensor = torch.linalg.solve(gram_TEE, right_TE)
-    return solved_TE
+def fold_in(theta: Theta) -> FoldIn:
+    """The student's model of users, differentiable."""
+    x_NE, offset_N = theta["x_NE"], theta["offset_N"]
+    return FoldIn(
+        x_CND=x_NE.unsqueeze(0),
+        offset_CN=offset_N.unsqueeze(0),
+        weight_CN=torch.ones_like(offset_N).unsqueeze(0),
+        precision_DD=torch.diag(theta["log_penalty_E"].exp()),
+        prior_FD=theta["prior_FE"],
+        choice_CND=choices(theta).unsqueeze(0),
+        damping=theta["log_damping"].exp(),
+    )
 
 
 def choices(theta: Theta) -> Tensor:
