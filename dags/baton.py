@@ -11,11 +11,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import yaml
+from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
@@ -118,6 +121,22 @@ class Effect(Stage):
             request["files"] = {"decision.json": json.dumps(self.decision)}
             arguments += ["--", "--decision", "decision.json"]
         return arguments, request
+
+
+class Approval(ApprovalOperator):  # type: ignore[misc]
+    """Ask a person, for as long as ``gate.approval_timeout_s`` of the run's params says."""
+
+    template_fields: Collection[str] = (*ApprovalOperator.template_fields, "params_text")
+
+    def __init__(self, *, params_text: Any, **options: Any):
+        super().__init__(**options)
+        self.params_text = params_text
+
+    def execute(self, context: Any) -> Any:
+        """Wait for the answer; holds no slot."""
+        seconds = yaml.safe_load(self.params_text)["gate"]["approval_timeout_s"]
+        self.response_timeout = timedelta(seconds=seconds)
+        return super().execute(context)
 
 
 def baton(context: Mapping[str, Any], params: str, upstream: Sequence[Any]) -> dict[str, Any]:

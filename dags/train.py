@@ -34,11 +34,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, Param, dag, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from baton import Effect, Stage, links, note
+from baton import Approval, Effect, Stage, links, note
 from coldstart.errors import ParamsError
 from coldstart.params import read_yaml, resolve
 
@@ -69,6 +68,13 @@ FORM = {
         uniqueItems=True,
         title="Algorithms",
         description="Meta-learners to train, each in a task of its own. Baselines always run.",
+    ),
+    "goal": Param(
+        FILE["goal"],
+        type="string",
+        enum=["list", "rating", "click"],
+        title="Goal",
+        description="What a champion is chosen by: its list of ten, ratings, or clicks.",
     ),
     "effort": Param(
         "standard",
@@ -102,19 +108,20 @@ FORM = {
         type="number",
         minimum=0,
         title="Least improvement",
-        description="The interval of the improvement must lie above this, in rating points.",
+        description="The interval of the improvement must lie above this, in the unit of the goal's metric.",
     ),
     "overrides": Param(
         {},
         type="object",
         title="Other params",
-        description='Any other key of params.yaml, for instance {"gate.shot": 10}.',
+        description='Any other key of params.yaml, for instance {"gate.max_rating_loss": 0.02}.',
     ),
 }
 KEYS = {
     "dataset": "data.name",
     "split": "prepare.split",
     "algorithms": "meta_train.algorithms",
+    "goal": "goal",
     "device": "device",
     "seeds": "meta_train.seeds",
     "require_approval": "gate.require_approval",
@@ -205,11 +212,11 @@ def train() -> None:
 
     published = effect("publish", *results)
     decided = effect("gate", *results)
-    approved = ApprovalOperator(
+    approved = Approval(
         task_id="approve",
+        params_text=params_text,
         subject="Promote the candidate of {{ run_id }}?",
         body="{{ ti.xcom_pull(task_ids='gate')['summary'] }}",
-        response_timeout=timedelta(seconds=FILE["gate"]["approval_timeout_s"]),
         defaults="Reject",
         retries=0,
     )

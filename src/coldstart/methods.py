@@ -1,4 +1,4 @@
-"""Which methods there are, where their bundles lie, and how a bundle becomes a method again."""
+"""Which methods there are, who owns their sections, where bundles lie, and how one is loaded."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
+
 from coldstart import layout
 from coldstart.algorithms import ALGORITHMS
 from coldstart.baselines import BASELINES
 from coldstart.combinations import COMBINATIONS, possible
-from coldstart.errors import ArtefactError
+from coldstart.combinations import check_params as check_combinations
+from coldstart.errors import ArtefactError, ParamsError
 from coldstart.models.bundle import Bundle
 from coldstart.models.recommender import Recommender
-from coldstart.params import Params
+from coldstart.params import Params, Section, parse_section
 
 CANARIES = ("random", "constant")
 """Baselines that know nothing; never promoted, and their scores must be what theory says."""
@@ -68,3 +71,29 @@ def load_method(folder: Path) -> Recommender:
         raise ArtefactError(
             f"{folder}: written by another version of {bundle.kind}, unreadable by this: {error}"
         ) from error
+
+
+def owners() -> dict[str, dict[str, type[Section]]]:
+    """The kind of section that each method has in ``params.yaml``, by group and name."""
+    return {
+        "baselines": {name: kind.Params for name, kind in BASELINES.items()},
+        "algorithms": {name: kind.Params for name, kind in ALGORITHMS.items()},
+        "combine": {name: kind.Params for name, kind in COMBINATIONS.items()},
+    }
+
+
+def check_all(text: str) -> Params:
+    """The text of a ``params.yaml``, checked to the last key, sections of methods by their owners.
+
+    Raises:
+        ParamsError: a key or value is refused, or a section belongs to no method.
+    """
+    params = parse_section(Params, yaml.safe_load(text), "params.yaml")
+    for group, known in owners().items():
+        for name, raw in getattr(params, group).items():
+            if name not in known:
+                allowed = ", ".join(sorted(known))
+                raise ParamsError(f"params.yaml: {group}.{name}: unknown key; allowed: {allowed}")
+            parse_section(known[name], raw, f"params.yaml: {group}.{name}")
+    check_combinations(params)
+    return params

@@ -13,7 +13,7 @@ def cap_threads() -> None:
     threads = str(load_params().threads)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = threads
-    from coldstart.stack.parameters import check_all
+    from coldstart.methods import check_all
 
     check_all(Path("params.yaml").read_text(encoding="utf-8"))
 

@@ -60,7 +60,9 @@ def params(
     check: Annotated[bool, typer.Option("--check", help="Only check; print nothing.")] = False,
 ) -> None:
     """Print the params of a run: params.yaml with a preset and changed keys, all checked."""
-    from coldstart.stack.parameters import check_all, explanation, resolved
+    from coldstart.cli.explain import explanation
+    from coldstart.methods import check_all
+    from coldstart.params import resolved
 
     if explain:
         from rich.console import Console

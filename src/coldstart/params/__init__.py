@@ -18,7 +18,7 @@ from coldstart.params.pretrain import (
     UserPriorParams,
     VBPMFParams,
 )
-from coldstart.params.reading import load_params, parse_section, read_yaml, resolve
+from coldstart.params.reading import load_params, parse_section, read_yaml, resolve, resolved
 from coldstart.params.section import Section, Seed, Share, search
 from coldstart.params.training import (
     LoopParams,
@@ -59,5 +59,6 @@ __all__ = [
     "parse_section",
     "read_yaml",
     "resolve",
+    "resolved",
     "search",
 ]

@@ -75,6 +75,15 @@ def resolve(
     return merged
 
 
+def resolved(effort: str, overrides: Mapping[str, Any], path: Path = Path("params.yaml")) -> str:
+    """Text of ``params.yaml`` with a preset and overrides applied.
+
+    Raises:
+        ParamsError: a key or value is refused.
+    """
+    return yaml.safe_dump(resolve(read_yaml(path), effort, overrides), sort_keys=False)
+
+
 def _merge(base: Mapping[str, Any], overlay: Mapping[str, Any], where: str) -> dict[str, Any]:
     merged = dict(base)
     for key, value in overlay.items():

@@ -12,12 +12,12 @@ from rich.console import Console
 from coldstart import environment, layout
 from coldstart.dvc_command import dvc
 from coldstart.errors import ColdstartError, ServiceError
-from coldstart.params import Params
+from coldstart.methods import check_all
+from coldstart.params import Params, resolved
 from coldstart.stack import lifecycle, results
 from coldstart.stack.airflow_api import Airflow
 from coldstart.stack.follow import follow
 from coldstart.stack.lifecycle import DAG
-from coldstart.stack.parameters import check_all, resolved
 from coldstart.stack.settings import Settings
 from coldstart.workspace import Lock, dvc_config
 
