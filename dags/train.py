@@ -108,7 +108,8 @@ FORM = {
         type="number",
         minimum=0,
         title="Least improvement",
-        description="The interval of the improvement must lie above this, in the unit of the goal's metric.",
+        description="The interval of the improvement must lie above this, in the unit of the goal's "
+        "metric.",
     ),
     "overrides": Param(
         {},

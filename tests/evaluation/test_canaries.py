@@ -107,7 +107,13 @@ def of_few_items(target: EvaluationSet, known: int) -> EvaluationSet:
     )
     assert known >= 7
     few = target.rows(slice(0, 2))
-    return replace(few, episodes=episodes, ratings_BQ=ratings_BQ)
+    return replace(
+        few,
+        episodes=episodes,
+        ratings_BQ=ratings_BQ,
+        likes_BL=items_BQ * (ratings_BQ >= target.like),
+        catalogue=Catalogue(*(part[: 1 + known] for part in target.catalogue)),
+    )
 
 
 def test_the_moments_of_a_catalogue_shorter_than_the_list(cold: EvaluationSet) -> None:
@@ -135,7 +141,6 @@ def test_the_moments_of_a_catalogue_shorter_than_the_list(cold: EvaluationSet) -
 def test_a_canary_passes_on_a_small_catalogue(cold: EvaluationSet, known: int) -> None:
     target = of_few_items(cold, known)
     method = Fixed(torch.full((1 + known,), 3.5))
-    target = replace(target, catalogue=Catalogue(*(part[: 1 + known] for part in target.catalogue)))
     users = evaluate(method, target, (0, 1, 3), catalogue=True).users
     checks = canaries.check_ranking("constant", users, target, 1 + known)
     assert {check.k for check in checks if check.metric == "recall@10"} == {0, 1, 3}

@@ -46,7 +46,7 @@ def test_costs_are_rows_of_the_same_schema_below_the_others(workspace: Path, cli
     assert all(list(row) == SCHEMA for row in rows)
     found = {(row["method"], row["metric"]): row for row in costs}
     assert len(found) == len(costs)
-    shot = load_params().gate.shot
+    shot = load_params().prepare.shots[-1]
     for name in method_names(load_params()):
         for metric in ("adapt_us", "adapt_us_batched"):
             assert found[name, metric]["mean"] > 0

@@ -98,7 +98,7 @@ def test_a_candidate_that_fails_is_not_registered_but_the_evidence_is_kept(
     (run,) = client.search_runs([client.get_experiment_by_name(MODEL).experiment_id])
     assert run.data.tags["coldstart.gate"] == "keep"
     path = client.download_artifacts(run.info.run_id, "gate/decision.json")
-    assert json.loads(Path(path).read_text())["evidence"]["metric"] == "rmse"
+    assert json.loads(Path(path).read_text())["evidence"]["metric"] == "list_recall@10"
 
 
 def test_the_champion_itself_is_no_improvement(

@@ -101,7 +101,7 @@ def test_another_training_is_another_study(
         bundle = fitted_bias(fold)
         bundle.save(layout.fold_folder(layout.BASELINES / "bias", fold))
     raw = _raw(project)
-    raw |= {"head": "click", "gate": raw["gate"] | {"metric": "log_loss"}}  # has negatives
+    raw |= {"head": "click"}  # has negatives
     raw["combine"] = {"student": raw["combine"]["student"] | {"teacher": "bias"}}
     for update in ({}, changed):
         raw["meta_train"] |= update
