@@ -108,8 +108,7 @@ FORM = {
         type="number",
         minimum=0,
         title="Least improvement",
-        description="The interval of the improvement must lie above this, in the unit of the goal's "
-        "metric.",
+        description="The interval of the improvement must lie above this, in the goal's unit.",
     ),
     "overrides": Param(
         {},
