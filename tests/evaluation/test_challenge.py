@@ -9,12 +9,18 @@ from torch import Tensor
 
 from coldstart.data.features import UserEncoder
 from coldstart.data.prepared import Prepared
+from coldstart.data.units import Unit
 from coldstart.evaluation.challenge import evaluate_bundle_on, measure_adapt_ms
 from coldstart.evaluation.evaluation_set import EvaluationSet
 from coldstart.evaluation.protocol import evaluate
 from coldstart.params import Params
 
 from .conftest import Fixed
+
+
+def _own(prepared: Prepared) -> tuple[UserEncoder, Unit]:
+    """What a method of this very data reads by."""
+    return prepared.encoder, prepared.unit(0)
 
 
 @pytest.fixture
@@ -36,15 +42,27 @@ def test_a_catalogue_in_another_order_changes_no_prediction(
     pd.testing.assert_frame_equal(found[columns], own[columns])
 
 
+def test_a_method_keeps_the_unit_that_it_was_fitted_in(
+    prepared: Prepared, params: Params, item_means: Tensor, own: pd.DataFrame
+) -> None:
+    """Rating points, say: it predicts the same ratings with another number for each."""
+    keys = prepared.items["key"].tolist()
+    points = prepared.unit(0).outside(item_means).float()
+    method = Fixed(points, adapts=True)
+    found = evaluate_bundle_on(prepared, method, keys, prepared.encoder, Unit(), params, 0)
+    columns = ["user", "k", "mse", "mae"]
+    pd.testing.assert_frame_equal(found[columns], own[columns], rtol=1e-4)
+
+
 def test_an_item_it_never_saw_is_the_unknown_one(
     prepared: Prepared, params: Params, item_means: Tensor
 ) -> None:
     """It knows no item at all, so it predicts the unknown item's score everywhere."""
     alone = Fixed(torch.tensor([2.0]))
-    found = evaluate_bundle_on(prepared, alone, [""], prepared.encoder, prepared.unit(0), params, 0)
+    found = evaluate_bundle_on(prepared, alone, [""], *_own(prepared), params, 0)
     flat = Fixed(torch.full((61,), 2.0))
     keys = prepared.items["key"].tolist()
-    same = evaluate_bundle_on(prepared, flat, keys, prepared.encoder, prepared.unit(0), params, 0)
+    same = evaluate_bundle_on(prepared, flat, keys, *_own(prepared), params, 0)
     assert found["mse"].tolist() == same["mse"].tolist()
 
 
