@@ -41,6 +41,7 @@ from coldstart.data.prepared import Prepared
 from coldstart.data.spare import spare_episodes
 from coldstart.models.heads import HEADS
 from coldstart.params import Params, load_params
+from peer_libraries.adapter import rated_history, rated_support
 from serving import (
     FOLD,
     SHOTS,
@@ -62,12 +63,12 @@ LENSKIT = Path(".venv/lenskit/bin/python")
 
 def with_implicit(model: AlternatingLeastSquares, support: Support) -> Server:
     n_users, n_items = support.n_users, model.item_factors.shape[0]
-    items_BS, targets_BS = support.items_BS.int().numpy(), support.targets_BS.numpy()
+    items_BS, ratings_BS = support.items_BS.int().numpy(), support.targets_BS.numpy()
 
     def matrix(rows: slice) -> csr_matrix:
-        items, targets = items_BS[rows], targets_BS[rows]
+        items, ratings = items_BS[rows], ratings_BS[rows]
         starts = np.arange(len(items) + 1, dtype=np.int32) * SHOTS
-        return csr_matrix((targets.ravel(), items.ravel(), starts), shape=(len(items), n_items))
+        return csr_matrix((ratings.ravel(), items.ravel(), starts), shape=(len(items), n_items))
 
     users = [matrix(slice(row, row + 1)) for row in range(n_users)]
     everybody, ids = matrix(slice(None)), np.arange(n_users)
@@ -112,7 +113,7 @@ def ours(
 def implicit(
     prepared: Prepared, params: Params, support: Support, threads: int
 ) -> dict[str, Server]:
-    history = prepared.history(FOLD)
+    history = rated_history(prepared, FOLD)
     cells = (history.users_R.numpy(), history.items_R.numpy())
     ratings = csr_matrix(
         (history.targets_R.numpy(), cells), shape=(history.n_users, history.n_items)
@@ -125,7 +126,7 @@ def implicit(
     for name, factors in sizes.items():
         model = AlternatingLeastSquares(factors=factors, random_state=0, num_threads=threads)
         model.fit(ratings, show_progress=False)
-        servers[name] = with_implicit(model, support)
+        servers[name] = with_implicit(model, rated_support(support, prepared.unit(FOLD)))
     return servers
 
 

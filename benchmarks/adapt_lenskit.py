@@ -20,6 +20,7 @@ from lenskit.training import TrainingOptions
 
 from coldstart.data.episodes import History, Support
 from coldstart.params import load_params
+from peer_libraries.adapter import rated_history, rated_support
 from serving import FOLD, TOP, Items, Server, check, cold_support, measure, prepared_ml100k
 
 SCORERS = {
@@ -56,7 +57,8 @@ def main() -> None:
     torch.set_num_threads(1)
     params = load_params()
     prepared = prepared_ml100k(params)
-    history, support = prepared.history(FOLD), cold_support(prepared)
+    history = rated_history(prepared, FOLD)
+    support = rated_support(cold_support(prepared), prepared.unit(FOLD))
     columns = (history.users_R, history.items_R, history.targets_R)
     names = ("user_id", "item_id", "rating")
     data = from_interactions_df(

@@ -95,7 +95,8 @@ def judged(
             supports = map(episodes.support.first, sizes)
             means = [method.score(method.adapt(s), episodes.items_BQ).mean for s in supports]
             into[name] = torch.stack(means)
-    return Judged(spare, query, (target.low, target.high), on_spare, on_query)
+    low, high = target.unit.inside(torch.tensor(target.scale)).tolist()
+    return Judged(spare, query, (low, high), on_spare, on_query)
 
 
 def user_errors(cases: list[Judged], members: Sequence[str], params: Params) -> pd.DataFrame:

@@ -37,7 +37,14 @@ from coldstart.evaluation.evaluation_set import EvaluationSet, Role, evaluation_
 from coldstart.evaluation.leaderboard import USERS, compare, leaderboard, read_table
 from coldstart.evaluation.protocol import evaluate
 from coldstart.params import Params, load_params
-from peer_libraries.adapter import Peer, PeerRecommender, Setting, item_means, popularity
+from peer_libraries.adapter import (
+    Peer,
+    PeerRecommender,
+    Setting,
+    item_means,
+    popularity,
+    rated_history,
+)
 
 MODULES = {
     "implicit_als": "implicit_peers",
@@ -58,9 +65,10 @@ CHOSEN_FROM_K = 3
 
 
 def recommender(peer: Peer, prepared: Prepared, fold: int, setting: Setting) -> PeerRecommender:
-    history = prepared.history(fold)
+    history = rated_history(prepared, fold)
     fallback_N = item_means(history) if peer.rating else popularity(history)
-    return PeerRecommender(peer.fit(prepared, fold, setting), fallback_N, peer.rating)
+    scorer = peer.fit(prepared, fold, setting)
+    return PeerRecommender(scorer, fallback_N, peer.rating, prepared.unit(fold))
 
 
 def sets(prepared: Prepared, params: Params, role: Role) -> dict[int, EvaluationSet]:

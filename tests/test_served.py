@@ -7,6 +7,7 @@ import torch
 
 from coldstart.baselines.item_mean import ItemMean
 from coldstart.data.features import CategoryColumn, UserEncoder
+from coldstart.data.units import Unit
 from coldstart.errors import DataError
 from coldstart.served import Facts, Served
 
@@ -16,7 +17,7 @@ TITLES = ("", "A", "B", "C", "D")
 
 def served(head: str = "rating") -> Served:
     gender = CategoryColumn(name="gender", shares=(0.5, 0.5), values=("F", "M"))
-    facts = Facts("x", "item_mean", head, 1.0, 5.0, like=4.0, fold=0, cut=None)
+    facts = Facts("x", "item_mean", head, 1.0, 5.0, like=4.0, fold=0, cut=None, unit=Unit())
     method = ItemMean(torch.tensor([9.0, 3.0, 4.0, 2.0, 6.0]))
     return Served(method, facts, KEYS, TITLES, UserEncoder(columns=(gender,), dropped={}))
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from coldstart.data.episodes import History, Support
 from coldstart.data.prepared import Prepared
+from coldstart.data.units import Unit
 from coldstart.models.bundle import Bundle
 from coldstart.models.recommender import Prediction, Recommender, State
 
@@ -33,6 +34,17 @@ class Peer(NamedTuple):
     rating: bool  # whether its scores are rating points; else it only ranks
     fit: Callable[[Prepared, int, Setting], Scorer]  # of a fold
     grid: tuple[Setting, ...]
+
+
+def rated_history(prepared: Prepared, fold: int) -> History:
+    """The history in rating points: another library standardises as it likes, if at all."""
+    history = prepared.history(fold)
+    return history._replace(targets_R=prepared.unit(fold).outside(history.targets_R).float())
+
+
+def rated_support(support: Support, unit: Unit) -> Support:
+    """The support in rating points."""
+    return support._replace(targets_BS=unit.outside(support.targets_BS).float())
 
 
 def known_ratings(support: Support) -> Iterator[tuple[NDArray[np.int64], Floats]]:
@@ -74,12 +86,16 @@ def complete(scores_BN: Floats, fallback_N: Floats, *, rating: bool) -> Floats:
 
 @dataclass(frozen=True)
 class PeerRecommender(Recommender):
-    """Adapting asks the library once for all scores; the state is what it answered."""
+    """Adapting asks the library once for all scores; the state is what it answered.
+
+    The library reads and predicts rating points, this adapter targets in ``unit``.
+    """
 
     kind: ClassVar[str] = "peer"
     scorer: Scorer
     fallback_N: Floats
     rating: bool
+    unit: Unit
 
     @property
     def n_items(self) -> int:  # type: ignore[override]
@@ -88,8 +104,10 @@ class PeerRecommender(Recommender):
 
     def adapt(self, support: Support) -> State:
         """All scores of each user."""
-        scores_BN = complete(self.scorer(support), self.fallback_N, rating=self.rating)
-        return {"score_BN": torch.from_numpy(scores_BN.astype(np.float32))}
+        found_BN = self.scorer(rated_support(support, self.unit))
+        filled_BN = complete(found_BN, self.fallback_N, rating=self.rating)
+        score_BN = torch.from_numpy(filled_BN.astype(np.float32))
+        return {"score_BN": self.unit.inside(score_BN) if self.rating else score_BN}
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """Look up."""

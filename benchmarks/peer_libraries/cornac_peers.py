@@ -14,12 +14,12 @@ from cornac.models import MF
 
 from coldstart.data.episodes import Support
 from coldstart.data.prepared import Prepared
-from peer_libraries.adapter import SEED, Floats, Peer, Scorer, Setting, known_ratings
+from peer_libraries.adapter import SEED, Floats, Peer, Scorer, Setting, known_ratings, rated_history
 
 
 def fit_mf(prepared: Prepared, fold: int, setting: Setting) -> Scorer:
     """Nothing is fitted before the new users are known."""
-    history = prepared.history(fold)
+    history = rated_history(prepared, fold)
     columns = (history.users_R, history.items_R, history.targets_R)
     ratings = list(zip(*(column.tolist() for column in columns), strict=True))
 

@@ -10,12 +10,12 @@ from scipy.sparse import csr_matrix
 
 from coldstart.data.episodes import Support
 from coldstart.data.prepared import Prepared
-from peer_libraries.adapter import SEED, Floats, Peer, Scorer, Setting, known_ratings
+from peer_libraries.adapter import SEED, Floats, Peer, Scorer, Setting, known_ratings, rated_history
 
 
 def fit_als(prepared: Prepared, fold: int, setting: Setting) -> Scorer:
     """``feedback: ratings`` takes the rating as confidence, ``likes`` counts likes alone."""
-    history = prepared.history(fold)
+    history = rated_history(prepared, fold)
     options = {name: value for name, value in setting.items() if name != "feedback"}
     like = prepared.summary["like"] if setting["feedback"] == "likes" else -np.inf
     kept_R = history.targets_R.numpy() >= like

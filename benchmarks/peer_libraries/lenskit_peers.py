@@ -19,14 +19,14 @@ from lenskit.training import TrainingOptions
 
 from coldstart.data.episodes import Support
 from coldstart.data.prepared import Prepared
-from peer_libraries.adapter import SEED, Floats, Peer, Scorer, Setting, known_ratings
+from peer_libraries.adapter import SEED, Floats, Peer, Scorer, Setting, known_ratings, rated_history
 
 
 def _fit(
     component: Any, prepared: Prepared, fold: int, *, like: float = -np.inf, bias: bool = False
 ) -> Scorer:
     """Train on ratings of at least ``like``; ``bias`` adds the fallback."""
-    history = prepared.history(fold)
+    history = rated_history(prepared, fold)
     columns = (history.users_R, history.items_R, history.targets_R)
     names = ("user_id", "item_id", "rating")
     table = pd.DataFrame({n: c.numpy() for n, c in zip(names, columns, strict=True)})

@@ -15,12 +15,12 @@ from scipy.sparse import coo_matrix, csr_matrix, hstack, identity
 
 from coldstart.data.episodes import Support
 from coldstart.data.prepared import Prepared
-from peer_libraries.adapter import SEED, Floats, Peer, Scorer, Setting
+from peer_libraries.adapter import SEED, Floats, Peer, Scorer, Setting, rated_history
 
 
 def fit_warp(prepared: Prepared, fold: int, setting: Setting) -> Scorer:
     """Learn from likes; users and items have an embedding of their own and of each attribute."""
-    history = prepared.history(fold)
+    history = rated_history(prepared, fold)
     options = {name: value for name, value in setting.items() if name != "epochs"}
     liked_R = history.targets_R.numpy() >= prepared.summary["like"]
     cells = (history.users_R.numpy()[liked_R], history.items_R.numpy()[liked_R])

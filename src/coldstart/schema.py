@@ -13,8 +13,9 @@ UNKNOWN_ITEM = 0
 RATINGS = {
     "user": "int32",  # row of users.parquet, from 0
     "item": "int32",  # row of items.parquet, from 1
-    "rating": "float32",  # rating points
-    "target": "float32",  # what is learnt: the rating, or 0/1 likes with head click or ranking
+    "rating": "float64",  # rating points
+    "target": "float64",  # what is learnt: the rating, or 0/1 likes with head click or ranking;
+    # methods see it in a fold's unit (data/units.py)
     "timestamp": "int64",  # seconds since 1970 UTC; -1 in a dataset without timestamps
 }
 
@@ -35,8 +36,8 @@ EPISODES = {
     "part": "str",  # "query" or "support"
     "position": "int16",  # order within the part; the support of K shots is the first K
     "item": "int32",
-    "rating": "float32",
-    "target": "float32",
+    "rating": "float64",  # both as in RATINGS
+    "target": "float64",
 }
 
 # evaluation/users.parquet: everything that a table or a plot of results derives from

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from coldstart.data.episodes import Support
 from coldstart.data.features import UserEncoder
+from coldstart.data.units import Unit
 from coldstart.errors import DataError
 from coldstart.methods import load_method
 from coldstart.models.recommender import Recommender
@@ -50,15 +51,18 @@ class Facts:
     like: float
     fold: int  # whose cold users the method has never seen
     cut: int | None  # last second of what it has seen, with the temporal split
+    unit: Unit  # of the method's targets; before there were units, rating points
 
     def save(self, folder: Path) -> None:
         """Write as JSON."""
-        (folder / FACTS).write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n")
+        content = asdict(self) | {"unit": self.unit._asdict()}
+        (folder / FACTS).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Facts:
         """The inverse of :meth:`save`."""
-        return cls(**json.loads((folder / FACTS).read_text()))
+        content = json.loads((folder / FACTS).read_text())
+        return cls(**content | {"unit": Unit(**content.get("unit", {}))})
 
 
 Best = list[tuple[int, float]]
@@ -155,7 +159,7 @@ class Served:
             {
                 "item": self.keys[row],
                 "title": self._titles[row],
-                "score": min(max(score, low), high),
+                "score": min(max(self.facts.unit.rating(score), low), high),
             }
             for row, score in best
         ]
@@ -180,7 +184,8 @@ class Served:
                 strangers.append(str(item))
                 continue
             rows.pop(row, None)
-            rows[row] = value if self.facts.head == "rating" else float(value >= self.facts.like)
+            rating = value if self.facts.head == "rating" else float(value >= self.facts.like)
+            rows[row] = self.facts.unit.target(rating)
         return rows, strangers
 
     def _features(self, user: Mapping[Any, Any], where: str) -> Tensor:

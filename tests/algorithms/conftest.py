@@ -47,6 +47,7 @@ def random_backbone(dtype: torch.dtype = torch.float32, n_features: int = F) -> 
         noise=torch.tensor(0.8, dtype=dtype),
         choice_JD=0.1 * normal(D + 1 + 4, D),
         choice_damping=torch.tensor(3.0, dtype=dtype),
+        like=torch.tensor(3.5, dtype=dtype),
         covariance_NDD=root_NDD @ root_NDD.mT,
         exposed_CN=torch.rand(C, N_ITEMS, generator=generator).to(dtype),
         exposure_CNE=0.1 * normal(C, N_ITEMS, E),

@@ -68,6 +68,7 @@ def _backbone(d: int = 3, f: int = 2) -> Backbone:
         torch.ones(()),
         torch.zeros(d + 1, d),
         torch.ones(()),
+        torch.tensor(3.5),
     )
 
 
@@ -134,7 +135,7 @@ def test_random_is_uniform_on_the_scale_and_differs_between_users_items_and_seed
     model = Random.fit(_history(ROWS), _backbone(), EPISODES, Empty(), 0)
     model = Random(n_items=2000, low=model.low, high=model.high, seed=0)
     assert (model.low, model.high) == (1.0, 5.0)
-    one, other = model.adapt(_support([1], [5.0])), model.adapt(_support([1], [4.0]))
+    one, other = model.adapt(_support([1], [5.0])), model.adapt(_support([2], [5.0]))
     here, there = model.score_catalogue(one).mean[0], model.score_catalogue(other).mean[0]
     ranked = here.sort().values.double()
     uniform = torch.linspace(1, 5, 2000).double()

@@ -19,6 +19,7 @@ from peer_libraries.adapter import (
     item_means,
     known_ratings,
     popularity,
+    rated_history,
 )
 
 NAN = np.nan
@@ -87,17 +88,18 @@ def test_our_evaluator_reads_a_peer_as_any_method(
     params = params.model_copy(update={"data": data_params, "prepare": prepare_params})
     target = evaluation_set(prepared, params, 0, "cold")
     episodes = target.episodes
-    truth_BN = torch.full((target.n_users, prepared.n_items), 3.0)
+    truth_BN = torch.full((target.n_users, prepared.n_items), 3.0, dtype=torch.float64)
     truth_BN.scatter_(1, episodes.items_BQ, target.ratings_BQ)
-    means_N = item_means(prepared.history(0))
-    oracle = PeerRecommender(lambda _: truth_BN.numpy(), means_N, rating=True)
+    unit = prepared.unit(0)
+    means_N = item_means(rated_history(prepared, 0))
+    oracle = PeerRecommender(lambda _: truth_BN.numpy(), means_N, True, unit)
     silent = PeerRecommender(
-        lambda users: np.full((users.n_users, len(means_N)), NAN, np.float32), means_N, rating=True
+        lambda users: np.full((users.n_users, len(means_N)), NAN, np.float32), means_N, True, unit
     )
     known = evaluate(oracle, target, [3], catalogue=True).users
-    assert known["mse"].max() == 0
+    assert known["mse"].max() < 1e-10
     assert known["ndcg@5"].min() == pytest.approx(1)
     nothing = evaluate(silent, target, [3], catalogue=False).users
-    clipped = torch.from_numpy(means_N)[episodes.items_BQ].clamp(target.low, target.high)
+    clipped = torch.from_numpy(means_N)[episodes.items_BQ].clamp(*target.scale)
     expected = (clipped - target.ratings_BQ).double().square().mean(1)
     np.testing.assert_allclose(nothing["mse"], expected, rtol=1e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -53,16 +54,19 @@ def test_history_is_of_historical_users_only(prepared: Prepared) -> None:
         assert torch.equal(keys, keys.sort().values)
 
 
+def _rated(prepared: Prepared) -> pd.DataFrame:
+    """user, item and the target in the unit of fold 0."""
+    targets = prepared.targets(prepared.ratings, 0).tolist()
+    return prepared.ratings[["user", "item"]].assign(target=targets)
+
+
 @pytest.mark.parametrize("role", ["validation", "cold"])
 def test_episodes_are_the_users_own_ratings(prepared: Prepared, role: str) -> None:
     episodes = prepared.eval_episodes(0, role)  # type: ignore[arg-type]
     assert episodes.n_users > 5
     assert episodes.items_BQ.shape[1] == 5
     assert episodes.support.items_BS.shape[1] == 10
-    rated = {
-        (u, i): t
-        for u, i, t in prepared.ratings[["user", "item", "target"]].itertuples(index=False)
-    }
+    rated = {(u, i): t for u, i, t in _rated(prepared).itertuples(index=False)}
     for b, user in enumerate(episodes.users_B.tolist()):
         items = [*episodes.items_BQ[b].tolist(), *episodes.support.items_BS[b].tolist()]
         targets = [*episodes.targets_BQ[b].tolist(), *episodes.support.targets_BS[b].tolist()]
@@ -89,7 +93,7 @@ def _sampler(prepared: Prepared, seed: int, **changes: int) -> EpisodeSampler:
 
 def test_sampled_episodes_are_valid(prepared: Prepared) -> None:
     sampler = _sampler(prepared, 0)
-    rated = set(prepared.ratings[["user", "item", "target"]].itertuples(index=False, name=None))
+    rated = set(_rated(prepared).itertuples(index=False, name=None))
     historical = set(prepared.role_users(0, "historical"))
     sizes = []
     for _ in range(20):

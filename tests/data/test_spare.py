@@ -17,7 +17,8 @@ def _left(prepared: Prepared, row: int) -> dict[int, float]:
     """Ratings of the ``row``-th validation user of fold 0 outside of the episode, by item."""
     judged = prepared.eval_episodes(0, "validation")
     user = int(judged.users_B[row])
-    own = prepared.ratings[prepared.ratings["user"] == user].set_index("item")["target"]
+    ratings = prepared.ratings.assign(target=prepared.targets(prepared.ratings, 0).numpy())
+    own = ratings[ratings["user"] == user].set_index("item")["target"]
     used = {*judged.items_BQ[row].tolist(), *judged.support.items_BS[row].tolist()}
     return {int(item): y for item, y in own.items() if item not in used}
 

@@ -92,7 +92,7 @@ def test_a_random_method_that_sees_the_labels_is_caught(cold: EvaluationSet) -> 
 
 def _peeking(target: EvaluationSet, user: int) -> torch.Tensor:
     scores_N = torch.zeros(61)
-    scores_N[target.episodes.items_BQ[user]] = target.ratings_BQ[user]
+    scores_N[target.episodes.items_BQ[user]] = target.ratings_BQ[user].float()
     return scores_N
 
 

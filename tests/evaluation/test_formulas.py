@@ -58,20 +58,48 @@ def test_coverage_of_intervals_by_hand(level: float, inside: float) -> None:
 
 def test_graded_ndcg_by_hand() -> None:
     """Gains 7, 1, 31 in the predicted order; the ideal is 31, 7, 1."""
-    found = formulas.graded_ndcg(row(3, 2, 1), row(3, 1, 5), mask(3), NO_TIES[:, :3], 5)
+    found = formulas.graded_ndcg(row(3, 2, 1), row(7, 1, 31), mask(3), NO_TIES[:, :3], 5)
     predicted = 7 + 1 / math.log2(3) + 31 / 2
     ideal = 31 + 7 / math.log2(3) + 1 / 2
     assert found.item() == pytest.approx(predicted / ideal)
 
 
 def test_graded_ndcg_is_cut_at_the_top() -> None:
-    found = formulas.graded_ndcg(row(3, 2, 1), row(3, 1, 5), mask(3), NO_TIES[:, :3], 1)
+    found = formulas.graded_ndcg(row(3, 2, 1), row(7, 1, 31), mask(3), NO_TIES[:, :3], 1)
     assert found.item() == pytest.approx(7 / 31)
+
+
+def test_gains_follow_the_place_on_the_scale() -> None:
+    """The five even steps of any scale gain the same; what lies outside gains what its end does."""
+    steps = [0.0, 1.0, 3.0, 7.0, 15.0]
+    assert formulas.gains(row(1, 2, 3, 4, 5), 1, 5)[0].tolist() == steps
+    assert formulas.gains(row(-10, -5, 0, 5, 10), -10, 10)[0].tolist() == steps
+    assert formulas.gains(row(0, 1e6), 0, 1e6)[0].tolist() == [0.0, 15.0]
+    assert formulas.gains(row(-3, 9), 1, 5)[0].tolist() == [0.0, 15.0]
+
+
+@pytest.mark.parametrize(
+    ("ratings", "scale"),
+    [((-1, -2, -3), (-10, 10)), ((1, -4, -6), (-6, 1)), ((1500, 1200, 3), (0, 2000))],
+)
+def test_graded_ndcg_is_one_for_the_best_order_and_less_for_the_worst(
+    ratings: tuple[float, ...], scale: tuple[float, float]
+) -> None:
+    gains = formulas.gains(row(*ratings), *scale)
+    best = formulas.graded_ndcg(row(3, 2, 1), gains, mask(3), NO_TIES[:, :3], 5)
+    worst = formulas.graded_ndcg(row(1, 2, 3), gains, mask(3), NO_TIES[:, :3], 5)
+    assert best.item() == 1
+    assert 0 < worst.item() < 1
+
+
+def test_where_nothing_gains_any_order_is_the_best() -> None:
+    found = formulas.graded_ndcg(row(1, 2), row(0, 0), mask(2), NO_TIES[:, :2], 5)
+    assert found.item() == 1
 
 
 def test_equal_scores_are_ordered_by_their_ties() -> None:
     for ties, first in ((row(1, 0).long(), 31), (row(0, 1).long(), 1)):
-        found = formulas.graded_ndcg(row(2, 2), row(5, 1), mask(2), ties, 1)
+        found = formulas.graded_ndcg(row(2, 2), row(31, 1), mask(2), ties, 1)
         assert found.item() == pytest.approx(first / 31)
 
 
@@ -174,7 +202,7 @@ def test_every_metric_equals_a_loop_over_users(seed: int) -> None:
     best = formulas.top_items(scores, support, ties, top)
     hits, n_liked = formulas.hits(best, items.masked_fill(~liked, 0)), liked.sum(1)
     found = {
-        "ndcg": formulas.graded_ndcg(scored, ratings, seen, tied, top),
+        "ndcg": formulas.graded_ndcg(scored, formulas.gains(ratings, 1, 5), seen, tied, top),
         "auc": formulas.auc(scored, liked, seen),
         "recall": formulas.recall(hits, n_liked),
         "truncated": formulas.truncated_recall(hits, n_liked),
@@ -200,15 +228,17 @@ def _by_hand(
     likes = [i for i in rating if rating[i] >= 4]
     others = [i for i in rating if rating[i] < 4]
     by_score = sorted(rating, key=lambda i: (-scores[i], -ties[i]))[:top]
-    gain = {i: 2 ** rating[i] - 1 for i in rating}
+    gain = {i: 2 ** (rating[i] - 1) - 1 for i in rating}
     ideal = sorted(gain.values(), reverse=True)[:top]
+    best = sum(w * g for w, g in zip(weights, ideal, strict=False))
     wins = [(scores[a] > scores[b]) + 0.5 * (scores[a] == scores[b]) for a in likes for b in others]
     found = [i in likes for i in rank]
     first = [1 / (1 + n) for n, hit in enumerate(found) if hit]
     nan = math.nan
     return {
-        "ndcg": sum(w * gain[i] for w, i in zip(weights, by_score, strict=False))
-        / sum(w * g for w, g in zip(weights, ideal, strict=False)),
+        "ndcg": sum(w * gain[i] for w, i in zip(weights, by_score, strict=False)) / best
+        if best
+        else 1.0,
         "auc": sum(wins) / len(wins) if wins else nan,
         "recall": sum(found) / len(likes) if likes else nan,
         "truncated": sum(found) / min(len(likes), top) if likes else nan,

@@ -46,14 +46,17 @@ def test_rating_errors_equal_a_direct_computation(
     rows = prepared.episodes
     rows = rows[(rows["fold"] == 0) & (rows["part"] == "query")]
     rows = rows[rows["user"].isin(users["user"])]
-    error = rows["rating"] - item_means.numpy()[rows["item"]]
+    centre, scale = prepared.unit(0)
+    error = rows["rating"] - (centre + scale * item_means.double().numpy()[rows["item"]])
     expected = (error**2).groupby(rows["user"]).mean()
     assert users.set_index("user")["mse"].to_numpy() == pytest.approx(expected.to_numpy(), rel=1e-5)
 
 
 def test_predictions_are_clipped_to_the_scale(cold: EvaluationSet) -> None:
     far = evaluate(Fixed(torch.full((61,), 100.0)), cold, (0,), catalogue=False).users
-    top = evaluate(Fixed(torch.full((61,), 5.0)), cold, (0,), catalogue=False).users
+    top = evaluate(
+        Fixed(cold.unit.inside(torch.full((61,), 5.0))), cold, (0,), catalogue=False
+    ).users
     assert far["mse"].to_numpy() == pytest.approx(top["mse"].to_numpy())
 
 
@@ -107,7 +110,8 @@ def test_coverage_is_the_share_of_the_catalogue_that_anybody_sees(cold: Evaluati
 
 
 def test_likes_with_the_click_head(prepared: Prepared, params: Params) -> None:
-    click = evaluation_set(prepared, params.model_copy(update={"head": "click"}), 0, "cold")
+    asked = protocol.replace(prepared, summary=prepared.summary | {"head": "click"})
+    click = evaluation_set(asked, params.model_copy(update={"head": "click"}), 0, "cold")
     likes = (click.ratings_BQ >= 4).float()
     target = replace(click, episodes=click.episodes._replace(targets_BQ=likes))
     users = evaluate(Fixed(torch.full((61,), 0.5)), target, (0,), catalogue=False).users
@@ -119,8 +123,9 @@ def test_likes_with_the_click_head(prepared: Prepared, params: Params) -> None:
 
 
 def test_nobody_to_evaluate_is_said(prepared: Prepared, params: Params) -> None:
+    nobody = protocol.replace(prepared, episodes=prepared.episodes.iloc[:0])
     with pytest.raises(EvaluationError, match=r"no cold user has prepare\.min_ratings"):
-        evaluation_set(prepared, params, 2, "cold")
+        evaluation_set(nobody, params, 0, "cold")
 
 
 def test_the_whole_catalogue_is_ranked_for_a_stable_part_of_the_users(

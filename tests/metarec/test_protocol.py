@@ -86,7 +86,8 @@ def test_a_split_is_disjoint_and_uses_every_rating_of_a_test_user(prepared: Prep
     counts = prepared.users["n_ratings"].to_numpy()[episodes.users_B]
     assert episodes.mask_BQ.sum(1).tolist() == [10] * 12
     assert episodes.support.mask_BS.sum(1).tolist() == (counts - 10).tolist()
-    known = prepared.ratings.set_index(["user", "item"])["target"]
+    targets = data.targets(prepared.ratings, 0).numpy()
+    known = prepared.ratings.assign(target=targets).set_index(["user", "item"])["target"]
     for row, user in enumerate(episodes.users_B.tolist()):
         support, query = episodes.support, episodes
         mine = [

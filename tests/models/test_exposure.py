@@ -47,6 +47,7 @@ def _backbone(n_groups: int = 2) -> Backbone:
         noise=torch.tensor(1.0),
         choice_JD=torch.zeros(2, 1),
         choice_damping=torch.tensor(1.0),
+        like=torch.tensor(3.5),
     )
 
 

@@ -83,7 +83,7 @@ def _backbone(prepared: Prepared, fold: int) -> Backbone:
     return Backbone(
         kind="mf",
         features_CND=features_CND,
-        offset_CN=torch.full((1, history.n_items), 3.5),
+        offset_CN=torch.zeros(1, history.n_items),
         count_CN=torch.ones(1, history.n_items),
         prior_FD=torch.zeros(history.user_features_UF.shape[1], 4),
         group_U=torch.zeros(history.n_users, dtype=torch.int64),

@@ -59,6 +59,7 @@ def world(ratio: float = (SPREAD / NOISE) ** 2, noise: float = NOISE) -> Backbon
         noise=torch.tensor(noise**2),
         choice_JD=torch.zeros(D + 1, D),
         choice_damping=torch.ones(()),
+        like=torch.tensor(3.5),
     )
 
 

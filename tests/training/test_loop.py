@@ -45,7 +45,7 @@ def backbone(prepared: Prepared) -> Backbone:
     generator = torch.Generator().manual_seed(0)
     count_N = torch.bincount(history.items_R, minlength=history.n_items).float()
     total_N = torch.zeros(history.n_items).index_add(0, history.items_R, history.targets_R)
-    offset_N = (total_N + 3.5 * 5) / (count_N + 5)
+    offset_N = total_N / (count_N + 5)
     features_ND = 0.3 * torch.randn(history.n_items, 4, generator=generator)
     features_ND[:, 0] = 1.0
     bare = Backbone(

@@ -53,17 +53,13 @@ LOGISTIC = 1.702
 
 
 class MultiTaskParams(Section):
-    """Width of the trunk, what a like is, and the step size."""
+    """Width of the trunk and the step size."""
 
     hidden: int = Field(
         ge=1,
         le=1024,
         json_schema_extra=search(8, 128, log=True),
         description="Units of the shared trunk.",
-    )
-    like: float = Field(
-        description="From this rating on, an item is liked, as data.like says; not read with the"
-        " click head, whose targets are likes."
     )
     outer_rate: float = Field(
         gt=0,
@@ -102,8 +98,7 @@ class MultiTask(MetaLearner[MultiTaskParams]):
             "user_YH": torch.randn(Y, H, generator=generator) / math.sqrt(Y),
             "user_H": torch.zeros(H),
             "task_HT": torch.zeros(H, len(SIGNALS)),
-            # a rating of 4 or more is a latent one above 3.5
-            "like_2": torch.tensor([slope, params.like - 0.5 if ratings else 0.0]),
+            "like_2": torch.tensor([slope, float(backbone.like) if ratings else 0.0]),
             "exposure_noise": backbone.exposure.noise.log(),
             "log_variance_T": torch.tensor(surprise).log(),
         }
@@ -214,7 +209,7 @@ class MultiTask(MetaLearner[MultiTaskParams]):
         """One per signal, ``[B]`` each; with the click head a rating says no more than a like."""
         targets_BQ, mask_BQ = episodes.targets_BQ, episodes.mask_BQ
         ratings = isinstance(self.head, RatingHead)
-        liked_BQ = (targets_BQ >= self.params.like).to(targets_BQ.dtype) if ratings else targets_BQ
+        liked_BQ = (targets_BQ > self.backbone.like).to(targets_BQ.dtype)
         losses = [
             self._choice_loss(theta, state, scores.exposure, episodes),
             masked_mean(HEADS["click"].loss(scores.like, liked_BQ), mask_BQ),

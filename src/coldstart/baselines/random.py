@@ -18,7 +18,8 @@ from coldstart.models.recommender import Prediction, State
 class Random(Baseline):
     """A hash of user and item, so that a score depends neither on the batch nor on the call.
 
-    A user is known by their support and attributes; users who agree in both get the same scores.
+    A user is known by attributes and by which items they rated, in whatever unit: users who agree
+    in both get the same scores.
     """
 
     kind: ClassVar[str] = "random"
@@ -31,26 +32,26 @@ class Random(Baseline):
     def fit(
         cls, history: History, backbone: Backbone, validation: Episodes, params: Empty, seed: int
     ) -> Self:
-        """Read the scale off the targets."""
+        """Between the lowest and the highest target."""
         low, high = history.targets_R.min(), history.targets_R.max()
         return cls(history.n_items, float(low), float(high), seed)
 
     def adapt(self, support: Support) -> State:
         """A key per user, the same in any order of the support."""
-        ratings_B = (_hashes(support.items_BS, support.targets_BS) * support.mask_BS).sum(1)
+        rated_B = (_hashes(support.items_BS) * support.mask_BS).sum(1)
         users_BF = support.users_BF
         position_F = mix(torch.arange(users_BF.shape[1], device=users_BF.device))
         attributes_B = mix(_bits(users_BF) + position_F).sum(1)
-        return self._keyed(ratings_B, attributes_B)
+        return self._keyed(rated_B, attributes_B)
 
     def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
-        """One more rating in the sum that the key is of."""
-        ratings_B = state["ratings_B"] + _hashes(items_B, targets_B)
-        return self._keyed(ratings_B, state["attributes_B"])
+        """One more item in the sum that the key is of."""
+        del targets_B  # see the class
+        return self._keyed(state["rated_B"] + _hashes(items_B), state["attributes_B"])
 
-    def _keyed(self, ratings_B: Tensor, attributes_B: Tensor) -> State:
-        key_B = mix(ratings_B + mix(attributes_B + self.seed))
-        return {"key_B": key_B, "ratings_B": ratings_B, "attributes_B": attributes_B}
+    def _keyed(self, rated_B: Tensor, attributes_B: Tensor) -> State:
+        key_B = mix(rated_B + mix(attributes_B + self.seed))
+        return {"key_B": key_B, "rated_B": rated_B, "attributes_B": attributes_B}
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """``low`` to ``high``, uniform."""
@@ -73,9 +74,9 @@ def mix(keys: Tensor) -> Tensor:
     return keys ^ _shift(keys, 31)
 
 
-def _hashes(items: Tensor, targets: Tensor) -> Tensor:
-    """Of single ratings."""
-    return mix(mix(items) + _bits(targets))
+def _hashes(items: Tensor) -> Tensor:
+    """Of the choice of single items; not what :meth:`Random.score` mixes of an item."""
+    return mix(mix(items))
 
 
 def _shift(keys: Tensor, bits: int) -> Tensor:

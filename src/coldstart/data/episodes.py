@@ -17,7 +17,7 @@ class Support(NamedTuple):
     """What is known of ``B`` users at the moment of adapting to them."""
 
     items_BS: Tensor  # int64, rows of the catalogue; 0 where padded
-    targets_BS: Tensor  # float32, rating points (or 0/1 likes with the click-through head)
+    targets_BS: Tensor  # float32, ratings in the fold's unit (or 0/1 likes, heads click, ranking)
     mask_BS: Tensor  # bool, False where padded
     users_BF: Tensor  # float32, encoded user attributes; F may be 0
     crossfit_B: Tensor  # int64, which cross-fitted item table to read; 0 (all history) when cold
@@ -100,11 +100,12 @@ class History(NamedTuple):
 
     users_R: Tensor  # int64, rows of users.parquet
     items_R: Tensor  # int64, rows of the catalogue, never 0
-    targets_R: Tensor  # float32
+    targets_R: Tensor  # float32, as those of Support
     n_users: int  # U: rows of users.parquet, also of those without a rating here
     n_items: int  # N: rows of the catalogue, the unknown item included
     user_features_UF: Tensor  # float32
     item_features_NG: Tensor  # float32
+    like: float = 0.5  # an item is liked whose target lies above this, half-way between two ratings
 
 
 class EpisodeSampler:

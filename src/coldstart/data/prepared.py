@@ -21,6 +21,7 @@ from torch import Tensor
 from coldstart import layout
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.data.features import UserEncoder
+from coldstart.data.units import Unit, like_border, tensor_of
 from coldstart.errors import ArtefactError
 
 TABLES = ("users", "items", "ratings", "split", "episodes")
@@ -87,12 +88,37 @@ class Prepared:
         return History(
             users_R=torch.from_numpy(table["user"].to_numpy(dtype="int64")),
             items_R=torch.from_numpy(table["item"].to_numpy(dtype="int64")),
-            targets_R=torch.from_numpy(table["target"].to_numpy(dtype="float32", copy=True)),
+            targets_R=self.targets(table, fold),
             n_users=self.n_users,
             n_items=self.n_items,
             user_features_UF=self.user_features_UF,
             item_features_NG=self.item_features_NG,
+            like=self._like(table["rating"].to_numpy("float64"), fold),
         )
+
+    def unit(self, fold: int) -> Unit:
+        """What targets are measured in, from the ratings of :meth:`history`; likes are as they are.
+
+        The same for all that is handed out of a fold, so that no cold user has a say in it.
+        """
+        return self._units[fold]
+
+    def targets(self, table: pd.DataFrame, fold: int) -> Tensor:
+        """Column ``target`` in the unit of ``fold``: float32, a number per row."""
+        return self.unit(fold).inside(tensor_of(table["target"].to_numpy()))
+
+    @cached_property
+    def _units(self) -> dict[int, Unit]:
+        folds = [int(fold) for fold in self.split["fold"].unique()]
+        if self.summary["head"] != "rating":
+            return dict.fromkeys(folds, Unit())
+        return {f: Unit.of(self.history_rows(f)["rating"].to_numpy("float64")) for f in folds}
+
+    def _like(self, ratings_R: NDArray[np.float64], fold: int) -> float:
+        """Border of likes among targets."""
+        if self.summary["head"] != "rating":
+            return 0.5
+        return self.unit(fold).target(like_border(ratings_R, self.summary["like"]))
 
     def eval_episodes(self, fold: int, role: Literal["validation", "cold"]) -> Episodes:
         """Episodes of the users of ``role`` who have enough ratings, by ascending user.
@@ -106,8 +132,9 @@ class Prepared:
         for part in ("support", "query"):
             of_part = table[table["part"] == part]  # sorted by user and position, all complete
             width = len(of_part) // max(len(users), 1)
-            items[part] = _matrix(of_part["item"], len(users), width, "int64")
-            targets[part] = _matrix(of_part["target"], len(users), width, "float32")
+            rows_of_items = of_part["item"].to_numpy(dtype="int64", copy=True)
+            items[part] = torch.from_numpy(rows_of_items).reshape(len(users), width)
+            targets[part] = self.targets(of_part, fold).reshape(len(users), width)
         users_B = torch.from_numpy(users)
         support = Support(
             items_BS=items["support"],
@@ -154,10 +181,6 @@ class Prepared:
             encoder=encoder,
             summary=summary,
         )
-
-
-def _matrix(values: pd.Series, rows: int, width: int, dtype: str) -> Tensor:
-    return torch.from_numpy(values.to_numpy(dtype=dtype, copy=True).reshape(rows, width))
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -41,7 +41,7 @@ def spare_episodes(prepared: Prepared, fold: int) -> Episodes:
     items_BQ, mask_BQ = np.zeros(shape, "int64"), np.zeros(shape, "bool")
     targets_BQ = np.zeros(shape, "float32")
     items_BQ[row_R, column_R] = rows["item"].to_numpy(dtype="int64")
-    targets_BQ[row_R, column_R] = rows["target"].to_numpy(dtype="float32")
+    targets_BQ[row_R, column_R] = prepared.targets(rows, fold).numpy()
     mask_BQ[row_R, column_R] = True
     kept_B = torch.isin(episodes.users_B, torch.from_numpy(users))
     return Episodes(

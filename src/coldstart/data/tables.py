@@ -87,7 +87,7 @@ def _tables(
         {
             "user": pd.Index(user_keys).get_indexer(pd.Index(ratings["user_id"])),
             "item": pd.Index(item_keys).get_indexer(pd.Index(ratings["item_id"])),
-            "rating": ratings["rating"].to_numpy(dtype="float32"),
+            "rating": ratings["rating"].to_numpy(dtype="float64"),
             "target": 0.0,
             "timestamp": np.floor(ratings["timestamp"]) if source.has_timestamps else NO_TIME,
         }

@@ -56,8 +56,7 @@ def weighted_draw(weights_T: Tensor, share_B: Tensor, spread_B: Tensor, size_B: 
 def random_order(target: EvaluationSet, k: int, n_items: int) -> dict[str, Moments]:
     """What each ranking metric is on average when the order is random."""
     mask_BQ = target.episodes.mask_BQ
-    liked_BQ = (target.ratings_BQ >= target.like) & mask_BQ
-    n_B, likes_B = mask_BQ.sum(1).double(), liked_BQ.sum(1).double()
+    n_B, likes_B = mask_BQ.sum(1).double(), target.liked.sum(1).double()
     others_B = n_B - likes_B
     pairs_B = likes_B * others_B
     half_B = torch.full_like(n_B, 0.5).where(pairs_B > 0, torch.nan)
@@ -100,14 +99,18 @@ def _population(likes_B: Tensor, size_B: Tensor) -> tuple[Tensor, Tensor]:
 
 def _graded(target: EvaluationSet, n_B: Tensor) -> Moments:
     mask_BQ = target.episodes.mask_BQ
-    gains_BQ = torch.where(mask_BQ, torch.exp2(target.ratings_BQ.double()) - 1, 0.0)
+    gains_BQ = torch.where(mask_BQ, target.gains, 0.0)
     share_B = gains_BQ.sum(1) / n_B
     centred_BQ = torch.where(mask_BQ, gains_BQ - share_B[:, None], 0.0)
     top = min(NDCG_TOP, gains_BQ.shape[1])
     weights = formulas.discounts(top)
     ideal_B = gains_BQ.topk(top, dim=1)[0] @ weights
     mean_B, variance_B = weighted_draw(weights, share_B, centred_BQ.square().sum(1) / n_B, n_B)
-    return Moments(mean_B / ideal_B, variance_B / ideal_B.square())
+    defined_B = ideal_B > 0  # else every order is the best
+    return Moments(
+        torch.where(defined_B, mean_B / ideal_B, 1.0),
+        torch.where(defined_B, variance_B / ideal_B.square(), 0.0),
+    )
 
 
 def _first_hit(likes_B: Tensor, size_B: Tensor, undefined_B: Tensor) -> Moments:
@@ -125,11 +128,12 @@ def _first_hit(likes_B: Tensor, size_B: Tensor, undefined_B: Tensor) -> Moments:
 def independent_users(target: EvaluationSet, k: int) -> float:
     """Effective number of users whose orders are drawn independently by ``random``.
 
-    It knows a user by support and attributes alone, so users who agree in both share one order
-    (without attributes, everybody at K=0): ``n^2 / sum of squared group sizes``.
+    It knows a user by the items of the support and attributes alone, so users who agree in both
+    share one order (without attributes, everybody at K=0): ``n^2 / sum of squared group sizes``.
     """
     support = target.episodes.support.first(k)
-    known = torch.hstack([support.items_BS.double(), support.targets_BS, support.users_BF])
+    items_BS = support.items_BS.sort(1)[0].double()
+    known = torch.hstack([items_BS, support.users_BF])
     if known.shape[1] == 0:
         return 1.0
     sizes = torch.unique(known, dim=0, return_counts=True)[1].double()
@@ -168,7 +172,7 @@ def check_error(canary: str, users: pd.DataFrame, target: EvaluationSet) -> list
     """
     if target.head == "ranking":
         return []  # a score says nothing but the order
-    y = target.episodes.targets_BQ[target.episodes.mask_BQ].double()
+    y = target.truth[target.episodes.mask_BQ].double()
     click = target.head == "click"
     mean = y.mean()
     entropy = -(torch.xlogy(mean, mean) + torch.xlogy(1 - mean, 1 - mean))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from coldstart.data.features import UserEncoder
 from coldstart.data.prepared import Prepared
+from coldstart.data.units import Unit
 from coldstart.evaluation.evaluation_set import Catalogue, evaluation_set
 from coldstart.evaluation.formulas import top_items
 from coldstart.evaluation.protocol import evaluate
@@ -29,6 +30,7 @@ def evaluate_bundle_on(
     method: Recommender,
     item_keys: Sequence[str],
     encoder: UserEncoder,
+    unit: Unit,
     params: Params,
     fold: int,
 ) -> pd.DataFrame:
@@ -36,9 +38,10 @@ def evaluate_bundle_on(
 
     Its catalogue is matched by key: ``item_keys`` are its ``N`` items in row order (row 0 the
     unknown one); what it never saw is scored as the unknown item. Users are encoded by the
-    ``encoder`` that it was fitted with; attributes that the new data lacks count as unknown.
+    ``encoder`` that it was fitted with; attributes that the new data lacks count as unknown. It
+    reads and predicts ratings in the ``unit`` of what it was fitted on.
     """
-    target = evaluation_set(prepared, params, fold, "cold")
+    target = evaluation_set(prepared, params, fold, "cold").in_unit(unit)
     rows_N = _rows_of(prepared, item_keys)
     known_N = rows_N > 0
     known_N[UNKNOWN_ITEM] = True  # padding stays padding; other likes are right but out of reach

@@ -17,7 +17,9 @@ from torch import Tensor
 from coldstart.data.episodes import Episodes
 from coldstart.data.prepared import Prepared
 from coldstart.data.spare import spare_episodes
+from coldstart.data.units import Unit, tensor_of
 from coldstart.errors import EvaluationError
+from coldstart.evaluation import formulas
 from coldstart.models.heads import ClickHead
 from coldstart.params import Params
 
@@ -41,7 +43,7 @@ class EvaluationSet:
     fold: int
     role: Role
     episodes: Episodes
-    ratings_BQ: Tensor  # rating points of the query, also where targets are likes
+    ratings_BQ: Tensor  # float64, rating points of the query, also where targets are likes
     keys: tuple[str, ...]  # key of each user in the source
     tie_seeds_B: Tensor  # int64; from the key, so that a user's ties never change
     ranked_B: Tensor  # bool, on whom the metrics of the whole catalogue are computed
@@ -49,15 +51,44 @@ class EvaluationSet:
     # where no list can hold it
     left_out_BX: Tensor  # int64, items that no list may hold, 0 where padded: see `evaluation_set`
     catalogue: Catalogue
-    low: float  # lowest and highest possible target
-    high: float
+    scale: tuple[float, float]  # lowest and highest rating that there can be
     like: float
     head: str
+    unit: Unit  # of the targets
 
     @property
     def n_users(self) -> int:
         """Number of users, ``B``."""
         return self.episodes.n_users
+
+    @property
+    def liked(self) -> Tensor:
+        """Which query items the users like: bool ``[B, Q]``."""
+        return (self.ratings_BQ >= self.like) & self.episodes.mask_BQ
+
+    @property
+    def gains(self) -> Tensor:
+        """What each query item is worth to NDCG: ``[B, Q]``."""
+        return formulas.gains(self.ratings_BQ, *self.scale)
+
+    @property
+    def truth(self) -> Tensor:
+        """What predictions are compared with, rating points or 0/1 likes: ``[B, Q]``."""
+        return self.ratings_BQ if self.head == "rating" else self.episodes.targets_BQ
+
+    def predictions(self, mean_BQ: Tensor) -> Tensor:
+        """What a method predicts, in the unit of ``truth`` and within its range."""
+        if self.head != "rating":
+            return mean_BQ.clamp(ClickHead.margin, 1 - ClickHead.margin)
+        return self.unit.outside(mean_BQ).clamp(*self.scale)
+
+    def in_unit(self, unit: Unit) -> EvaluationSet:
+        """The same ratings, as a method has to see them that measures them in another unit."""
+        support = self.episodes.support
+        support = support._replace(targets_BS=unit.inside(self.unit.outside(support.targets_BS)))
+        targets_BQ = unit.inside(self.unit.outside(self.episodes.targets_BQ))
+        episodes = self.episodes._replace(support=support, targets_BQ=targets_BQ)
+        return replace(self, episodes=episodes, unit=unit)
 
     def rows(self, index: slice | Tensor) -> EvaluationSet:
         """The same for a part of the users."""
@@ -89,7 +120,6 @@ def evaluation_set(prepared: Prepared, params: Params, fold: int, role: Role) ->
             f"fold {fold}: no {role} user has prepare.min_ratings={params.prepare.min_ratings} "
             "ratings; lower it, or prepare.query_size and prepare.shots with it"
         )
-    ratings = params.head == "rating"
     keys = tuple(prepared.users["key"].astype("str").to_numpy()[episodes.users_B.numpy()])
     seeds_B = torch.tensor([_seed_of(key, params.seed) for key in keys])
     return EvaluationSet(
@@ -103,10 +133,10 @@ def evaluation_set(prepared: Prepared, params: Params, fold: int, role: Role) ->
         likes_BL=_likes(prepared, episodes, params.data.like, role),
         left_out_BX=_left_out(prepared, fold, episodes, role),
         catalogue=catalogue_of(prepared, fold, params.data.like),
-        low=params.data.min_rating if ratings else ClickHead.margin,
-        high=params.data.max_rating if ratings else 1 - ClickHead.margin,
+        scale=(params.data.min_rating, params.data.max_rating),
         like=params.data.like,
         head=params.head,
+        unit=prepared.unit(fold),
     )
 
 
@@ -115,8 +145,7 @@ def _query_ratings(prepared: Prepared, fold: int, episodes: Episodes) -> Tensor:
     table = table[(table["fold"] == fold) & (table["part"] == "query")]
     table = table[table["user"].isin(episodes.users_B.tolist())]
     table = table.sort_values(["user", "position"])
-    ratings = table["rating"].to_numpy(dtype="float32", copy=True)
-    return torch.from_numpy(ratings.reshape(episodes.items_BQ.shape))
+    return tensor_of(table["rating"].to_numpy()).reshape(episodes.items_BQ.shape)
 
 
 def _seed_of(key: str, seed: int) -> int:

@@ -84,20 +84,31 @@ def discounts(length: int) -> Tensor:
     return 1.0 / torch.log2(torch.arange(2, length + 2, dtype=torch.float64))
 
 
-def graded_ndcg(
-    scores_BQ: Tensor, ratings_BQ: Tensor, mask_BQ: Tensor, ties_BQ: Tensor, top: int
-) -> Tensor:
-    """NDCG of the ranked query, gain ``2^rating - 1`` (Burges et al. 2005).
+def gains(ratings: Tensor, low: float, high: float) -> Tensor:
+    """What a rating is worth: ``2^g - 1`` (Burges et al. 2005), float64 from 0 to 15.
 
-    The ideal orders by rating; ties among equal ratings cannot change its value.
+    ``g`` is where it stands between the lowest and the highest rating of the scale, times 4: a
+    scale from 1 to 5 has the gains 0, 1, 3, 7, 15, and so has any other of five even steps.
     """
-    gains_BQ = torch.where(mask_BQ, torch.exp2(ratings_BQ.double()) - 1, 0.0)
+    place = ((ratings.double() - low) / (high - low)).clamp(0, 1)
+    return torch.exp2(4 * place) - 1
+
+
+def graded_ndcg(
+    scores_BQ: Tensor, gains_BQ: Tensor, mask_BQ: Tensor, ties_BQ: Tensor, top: int
+) -> Tensor:
+    """NDCG of the ranked query; 1 where nothing gains anything, since any order is the best then.
+
+    The ideal orders by gain; ties among equal gains cannot change its value.
+    """
+    gains_BQ = torch.where(mask_BQ, gains_BQ.double(), 0.0)
     keys_BQ = ranking_keys(scores_BQ, ties_BQ).masked_fill(~mask_BQ, _LOWEST)
     ranked_BQ = gains_BQ.gather(1, keys_BQ.argsort(dim=1, descending=True, stable=True))
     ideal_BQ = gains_BQ.sort(dim=1, descending=True).values
     top = min(top, gains_BQ.shape[1])
     weights = discounts(top)
-    return (ranked_BQ[:, :top] @ weights) / (ideal_BQ[:, :top] @ weights)
+    best_B = ideal_BQ[:, :top] @ weights
+    return torch.where(best_B > 0, (ranked_BQ[:, :top] @ weights) / best_B, 1.0)
 
 
 def auc(scores_BQ: Tensor, liked_BQ: Tensor, mask_BQ: Tensor) -> Tensor:

@@ -96,22 +96,22 @@ def _chunks(target: EvaluationSet) -> Iterator[EvaluationSet]:
 
 
 def _query_metrics(predicted: Prediction, part: EvaluationSet) -> dict[str, Tensor]:
-    items_BQ, targets_BQ, mask_BQ = part.episodes[1:4]
-    mean_BQ = predicted.mean
-    ties_BQ = tie_breaks(part.tie_seeds_B, items_BQ)
+    mask_BQ, mean_BQ, truth_BQ = part.episodes.mask_BQ, predicted.mean, part.truth
+    ties_BQ = tie_breaks(part.tie_seeds_B, part.episodes.items_BQ)
     values = {
-        "ndcg@5": formulas.graded_ndcg(mean_BQ, part.ratings_BQ, mask_BQ, ties_BQ, NDCG_TOP),
-        "auc": formulas.auc(mean_BQ, part.ratings_BQ >= part.like, mask_BQ),
+        "ndcg@5": formulas.graded_ndcg(mean_BQ, part.gains, mask_BQ, ties_BQ, NDCG_TOP),
+        "auc": formulas.auc(mean_BQ, part.liked, mask_BQ),
     }
     if part.head == "ranking":
         return values
-    clipped_BQ = mean_BQ.clamp(part.low, part.high)
+    clipped_BQ = part.predictions(mean_BQ)
     if part.head == "click":
-        return {"log_loss": formulas.log_loss(clipped_BQ, targets_BQ, mask_BQ), **values}
-    values["mse"] = formulas.squared_error(clipped_BQ, targets_BQ, mask_BQ)
-    values["mae"] = formulas.absolute_error(clipped_BQ, targets_BQ, mask_BQ)
+        return {"log_loss": formulas.log_loss(clipped_BQ, truth_BQ, mask_BQ), **values}
+    values["mse"] = formulas.squared_error(clipped_BQ, truth_BQ, mask_BQ)
+    values["mae"] = formulas.absolute_error(clipped_BQ, truth_BQ, mask_BQ)
     if predicted.variance is not None:
-        normal = (mean_BQ, predicted.variance, targets_BQ, mask_BQ)
+        variance_BQ = part.unit.variance_outside(predicted.variance)
+        normal = (part.unit.outside(mean_BQ), variance_BQ, truth_BQ, mask_BQ)
         values["nll"] = formulas.gaussian_nll(*normal)
         values |= {name: formulas.covered(*normal, level) for name, level in LEVELS.items()}
     return values
@@ -135,9 +135,8 @@ def _list_metrics(top_BT: Tensor, hidden_BX: Tensor, part: EvaluationSet) -> dic
         values[f"list_recall_{name}@10"] = formulas.truncated_recall(
             hits_BT & (third_BT == third), n_B
         )
-    liked_BQ = (part.ratings_BQ >= part.like) & part.episodes.mask_BQ
-    of_query_BT = formulas.hits(top_BT, part.episodes.items_BQ.masked_fill(~liked_BQ, 0))
-    values["recall@10"] = formulas.recall(of_query_BT, liked_BQ.sum(1))
+    of_query_BT = formulas.hits(top_BT, part.episodes.items_BQ.masked_fill(~part.liked, 0))
+    values["recall@10"] = formulas.recall(of_query_BT, part.liked.sum(1))
     values["novelty"] = formulas.novelty(top_BT, part.catalogue.share_N)
     values["popular@10"] = formulas.mean_of(
         part.catalogue.popular_N[top_BT.clamp(min=0)], top_BT >= 0

@@ -58,6 +58,7 @@ class LegacySplit(Prepared):
         """As in the pipeline, but for the padding."""
         table = self.episodes[self.episodes["user"].isin(self.role_users(fold, role))]
         users_B = torch.from_numpy(np.unique(table["user"].to_numpy(dtype="int64")))
+        table = table.assign(target=self.targets(table, fold).numpy())
         items_BQ, targets_BQ, mask_BQ = _padded(table, "query", "target", users_B)
         items_BS, targets_BS, mask_BS = _padded(table, "support", "target", users_B)
         support = Support(

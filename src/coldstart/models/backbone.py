@@ -48,6 +48,7 @@ class Backbone:
     noise: Tensor  # scalar: variance of a rating around its prediction, squared target units
     choice_JD: Tensor  # what the choice of items says of a user's weights; see user_prior
     choice_damping: Tensor  # scalar, ratings
+    like: Tensor  # scalar: above this target an item is liked, half-way between two ratings
     covariance_NDD: Tensor | None = None
     """Posterior covariance of (offset, features but the first) in table 0; None where the backbone
     gives point estimates."""

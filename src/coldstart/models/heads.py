@@ -1,8 +1,8 @@
 """Output heads: what a method's raw score means, and the loss that trains it.
 
-``rating`` predicts rating points by least squares; ``click`` predicts the probability of a like by
-logistic regression; ``ranking`` adapts to likes as ``click`` does, and is judged by whether liked
-items come before the others. All but :meth:`Head.query_loss` are elementwise.
+``rating`` predicts standardised ratings by least squares; ``click`` predicts the probability of a
+like by logistic regression; ``ranking`` adapts to likes as ``click`` does, and is judged by whether
+liked items come before the others. All but :meth:`Head.query_loss` are elementwise.
 
 Legend: B users, Q query items.
 """
@@ -50,7 +50,7 @@ class Head(ABC):
 
 
 class RatingHead(Head):
-    """Squared error in rating points; the score is the prediction."""
+    """Squared error; the score is the prediction."""
 
     name = "rating"
 

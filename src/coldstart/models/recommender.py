@@ -18,7 +18,7 @@ from coldstart.models.server import Server, TorchServer
 
 
 class Prediction(NamedTuple):
-    """Scores, in the unit of the targets (rating points, or the probability of a like)."""
+    """Scores, in the unit of the targets (standardised ratings, or the probability of a like)."""
 
     mean: Tensor  # [B, Q]
     variance: Tensor | None = None  # [B, Q], predictive (noise included), where the method has it

@@ -108,6 +108,7 @@ def unfitted(history: History, n_features: int) -> dict[str, Tensor]:
         "noise": history.targets_R.var(correction=0),
         "choice_JD": torch.zeros(n_described, n_features),
         "choice_damping": torch.ones(()),
+        "like": torch.tensor(history.like),
     }
 
 

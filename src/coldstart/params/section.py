@@ -13,9 +13,9 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Section(BaseModel):
-    """A part of ``params.yaml``: frozen, strict about types, and closed to unknown keys."""
+    """A part of ``params.yaml``: frozen, finite, strict about types, closed to unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def search(low: float, high: float, *, log: bool = False) -> dict[str, JsonValue]:

@@ -163,7 +163,9 @@ def _champion_results(
         folder = packaging.download(champion, Path(scratch))
         served = Served.load(folder)
         raw = yaml.safe_load((folder / "params.yaml").read_text())
-    results = evaluate_bundle_on(prepared, served.method, served.keys, served.encoder, params, fold)
+    results = evaluate_bundle_on(
+        prepared, served.method, served.keys, served.encoder, served.facts.unit, params, fold
+    )
     # only its split: other sections may be those of an older version, and do not matter here
     where = f"params.yaml of {champion.model} v{champion.version}: prepare"
     split, seed = parse_section(PrepareParams, raw["prepare"], where), raw["seed"]

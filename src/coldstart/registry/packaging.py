@@ -63,6 +63,7 @@ def pack(
         like=params.data.like,
         fold=int(decision["candidate"]["fold"]),
         cut=prepared.summary["cut"],
+        unit=prepared.unit(int(decision["candidate"]["fold"])),
     ).save(folder)
     _copy(layout.PARAMS, folder / "params.yaml")
     if Path("dvc.lock").exists():
