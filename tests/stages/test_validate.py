@@ -312,6 +312,20 @@ def test_corruption_is_refused(project: Path, name: str) -> None:
     assert not (project / "artifacts/validation.json").exists()
 
 
+def test_columns_of_any_name_are_checked_apart(project: Path) -> None:
+    names = ("line", "change", "index", "repeats_earlier", "unknown_item", "unknown_user", "level")
+    for suffix in SUFFIXES:
+        more = [[f"{name}:token" for name in names], ["x" for _ in names]]
+        lines(
+            suffix,
+            lambda rows, more=more: ["\t".join([row, *more[n > 0]]) for n, row in enumerate(rows)],
+        )(project / "data" / "tiny")
+    validate.run()
+    cell("inter", 9, 2, "6")(project / "data" / "tiny")
+    with pytest.raises(ValidationFailed, match=r"rating +1 of \d+ rows +6\.0 \(line 9\)"):
+        validate.run()
+
+
 def test_the_last_line_needs_no_line_end(project: Path) -> None:
     read = read_source(project / "data" / "tiny", "tiny")
     for suffix in SUFFIXES:
