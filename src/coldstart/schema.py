@@ -21,6 +21,8 @@ RATINGS = {
 
 # prepared/users.parquet: ``user``, ``key`` (the id in the source) and the raw attribute columns
 USERS = {"user": "int32", "key": "str", "n_ratings": "int32"}
+ATTRIBUTE = "attribute:"
+"""Before the name of a raw attribute in users.parquet; no name in the source holds a colon."""
 
 # prepared/items.parquet: ``item`` (row 0 is the unknown item, key ""), ``key``, ``title``
 ITEMS = {"item": "int32", "key": "str", "title": "str"}

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from coldstart.data.features import UserEncoder, fit_user_encoder
-from coldstart.data.item_features import item_features
+from coldstart.data.item_features import genre_separator, item_features
 from coldstart.data.prepared import Prepared
 from coldstart.data.sources import Source, read_source
 from coldstart.errors import DataError
@@ -50,15 +50,31 @@ def test_features_are_centred_and_zero_when_unknown(attributes: pd.DataFrame) ->
     gender = encoder.labels.index("gender=F")
     torch.testing.assert_close(woman[gender : gender + 2], torch.tensor([0.75, -0.75]))
     assert woman.abs().sum() == pytest.approx(1.5)
-    for unknown in ({}, {"gender": "X"}, {"gender": None}, {"age": ""}, {"email": "a@b.c"}):
+    nothing = ({"gender": None}, {"age": ""}, {"age": float("nan")})
+    for unknown in ({}, {"gender": "X"}, {"email": "a@b.c"}, *nothing):
         assert encoder.encode(unknown).abs().sum() == 0
 
 
 def test_one_user_encodes_as_in_the_table(prepared: Prepared) -> None:
     columns = list(prepared.encoder.dropped) + [c.name for c in prepared.encoder.columns]
     for user in (0, 17, 80):
-        raw = {c: prepared.users.loc[user, c] for c in columns}
+        raw = {c: prepared.attributes.loc[user, c] for c in columns}
         torch.testing.assert_close(prepared.encoder.encode(raw), prepared.user_features_UF[user])
+
+
+def test_a_number_is_the_same_category_however_it_is_written() -> None:
+    level = np.tile([1.0, 2.0, 3.0], 30)
+    missing = np.where(np.arange(90) < 10, np.nan, level)
+    texts = np.where(np.arange(90) % 2, level.astype(int).astype(str), level.astype(str))
+    encoder = fit_user_encoder(pd.DataFrame({"number": missing, "text": texts}))
+    assert encoder.labels == [f"{name}={n}" for name in ("number", "text") for n in (1, 2, 3)]
+    for name in ("number", "text"):
+        two = encoder.encode({name: 2})
+        assert two[encoder.labels.index(f"{name}=2")] > 0.5
+        for same in (2.0, "2", "2.0", " 2.00 ", np.float64(2)):
+            torch.testing.assert_close(encoder.encode({name: same}), two)
+        for other in (True, 20, "02", 2.5, float("nan")):
+            assert not encoder.encode({name: other}).any()
 
 
 def test_json_round_trip(attributes: pd.DataFrame) -> None:
@@ -72,7 +88,7 @@ def test_json_round_trip(attributes: pd.DataFrame) -> None:
     [
         ({"shoe": 43}, "'shoe': unknown; known: age, gender, zip_code, email"),
         ({"age": "old"}, "'age': 'old' is not a number"),
-        ({"age": float("nan")}, "'age': 'nan' is not a number"),
+        ({"age": True}, "'age': 'True' is not a number"),
         ({"gender": ["F"]}, "'gender': .* must be a text or a number"),
     ],
 )
@@ -122,6 +138,45 @@ def test_genres_and_year() -> None:
     assert block[n, 2] == 0
     years = np.arange(1990, 1999)
     np.testing.assert_allclose(block[1:n, 2], (years - 1994) / years.std(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("separator", "given"), [("|", None), (" ", None), ("|", "|"), (", ", ", "), (";", ";")]
+)
+def test_genres_between_any_separator(separator: str, given: str | None) -> None:
+    items = pd.DataFrame(
+        {
+            "item_id": [f"i{i}" for i in range(12)],
+            "genres": [separator.join(("Action", "Comedy")[: 1 + i % 2]) for i in range(12)],
+        }
+    )
+    keys = ["", *items["item_id"]]
+    known = np.arange(len(keys)) > 0
+    source = _source(items, None, None)
+    block, labels = item_features(source, keys, known, ["genres"], separator=given)
+    assert labels == ["genre=Action", "genre=Comedy"]
+    np.testing.assert_allclose(block[1:, 1], [-0.5, 0.5] * 6)
+
+
+def test_a_genre_between_bars_may_hold_spaces() -> None:
+    assert genre_separator(pd.Series(["", "Action", "Film Noir|Drama"])) == "|"
+    assert genre_separator(pd.Series(["", "Action", "Action Drama"])) == " "
+
+
+def test_columns_of_other_names_do_not_touch_the_graph() -> None:
+    keys = ["", *(f"i{i}" for i in range(6))]
+    link = pd.DataFrame({"item_id": keys[1:], "entity_id": [f"e{i}" for i in range(6)]})
+    kg = pd.DataFrame({"head_id": link["entity_id"], "tail_id": ["a", "b", "c"] * 2})
+    known = np.arange(len(keys)) > 0
+    block, _ = item_features(_source(None, kg, link), keys, known, ["graph"])
+    assert block.any()
+    crowded = _source(
+        None,
+        kg.assign(row="x", entity="y", entity_id="z", item_id="i1"),
+        link.assign(row="x", entity="y", head_id="z", tail_id="z"),
+    )
+    again, _ = item_features(crowded, keys, known, ["graph"])
+    np.testing.assert_array_equal(block, again)
 
 
 def test_knowledge_graph_brings_neighbours_together() -> None:

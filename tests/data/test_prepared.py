@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,11 @@ import torch
 
 from coldstart.data.episodes import EpisodeSampler
 from coldstart.data.prepared import Prepared
-from coldstart.data.sources import folder_digest
+from coldstart.data.sources import folder_digest, read_source
+from coldstart.data.tables import prepare_source
 from coldstart.errors import ArtefactError
+from coldstart.evaluation.segments import user_segments
+from coldstart.params import DataParams, PrepareParams
 from coldstart.schema import EPISODES, ITEMS, RATINGS, SPLIT, USERS
 
 
@@ -33,6 +37,52 @@ def test_row_zero_is_the_unknown_item(prepared: Prepared) -> None:
     assert (prepared.ratings["item"] > 0).all()
     assert prepared.item_features_NG[0].abs().sum() == 0
     assert prepared.n_items == len(prepared.items) == prepared.item_features_NG.shape[0]
+
+
+RESERVED = ("key", "user", "n_ratings", "item", "fold", "role", "activity", "popular items", "line")
+
+
+@pytest.fixture(scope="session")
+def crowded(
+    tiny_source: Path,
+    data_params: DataParams,
+    prepare_params: PrepareParams,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Prepared:
+    """``tiny`` with attributes of users that are called as columns of ours are."""
+    folder = tmp_path_factory.mktemp("crowded") / "tiny"
+    shutil.copytree(tiny_source, folder)
+    rows = (folder / "tiny.user").read_text().splitlines()
+    head = "\t".join([rows[0], *(f"{name}:token" for name in RESERVED)])
+    body = ["\t".join([r, *("ab"[n % 2] for _ in RESERVED)]) for n, r in enumerate(rows[1:])]
+    (folder / "tiny.user").write_text("\n".join([head, *body]) + "\n")
+    source = read_source(folder, "tiny")
+    return prepare_source(source, data_params, prepare_params, seed=0, head="rating")
+
+
+def test_attributes_of_any_name_are_features_and_replace_nothing(
+    crowded: Prepared, prepared: Prepared, tmp_path: Path
+) -> None:
+    for column in USERS:
+        assert crowded.users[column].equals(prepared.users[column])
+    assert crowded.split.equals(prepared.split)
+    assert crowded.episodes.equals(prepared.episodes)
+    labels = crowded.encoder.labels
+    assert {f"{name}={value}" for name in RESERVED for value in "ab"} <= set(labels)
+    number = prepared.users["key"].str.removeprefix("u").astype(int)
+    is_b = torch.from_numpy((number % 2 == 1).to_numpy(copy=True))
+    for name in RESERVED:
+        assert torch.equal(crowded.user_features_UF[:, labels.index(f"{name}=b")] > 0, is_b)
+        assert crowded.attributes[name].tolist() == ["ab"[n % 2] for n in number]
+    crowded.save(tmp_path)
+    assert Prepared.load(tmp_path).attributes.equals(crowded.attributes)
+
+
+def test_segments_of_attributes_of_any_name(crowded: Prepared, prepared: Prepared) -> None:
+    found, plain = user_segments(crowded, 0), user_segments(prepared, 0)
+    assert found[plain.columns].equals(plain)
+    assert len(found.columns) == len(plain.columns) + len(RESERVED)
+    assert set(found["attribute user"]) == {"a", "b"}
 
 
 def test_round_trip_keeps_bytes(prepared: Prepared, tmp_path: Path) -> None:

@@ -10,14 +10,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
-from coldstart.data.sources import folder_digest
+from coldstart.data.sources import SUFFIXES, folder_digest, read_source
 from coldstart.errors import DataError, ParamsError, ValidationFailed
 from coldstart.stages import validate
 
-Corrupt = Callable[[Path], None]
+Corrupt = Callable[[Path], object]
 READ, EXPECT = DataError, ValidationFailed
 
 
@@ -182,14 +183,22 @@ CORRUPTIONS: dict[str, tuple[Corrupt, type[DataError], str]] = {
         r"link +expect_column_values_to_be_null +unknown_entity +1 of \d+ rows +nothing \(line 4\)",
     ),
     "truncated in a line": (
-        content("inter", lambda b: b[: len(b) // 2 - len(b) // 2 % 7]),
+        content("inter", lambda b: b[: b.rindex(b"\t")]),
         READ,
-        r"tiny\.inter, line \d+: has no line end; the file is truncated",
+        r"tiny\.inter, line \d+: has 3 fields separated by tabs, expected 4; the file is truncated",
     ),
     "truncated, with a line end": (
         content("inter", lambda b: b[: b.rindex(b"\t")] + b"\n"),
         READ,
         r"tiny\.inter, line \d+: has 3 fields separated by tabs, expected 4; the file is truncated",
+    ),
+    "in parts": (
+        lambda folder: [
+            (folder / "tiny.inter").rename(folder / "tiny.part1.inter"),
+            (folder / "tiny.part2.inter").write_text("user_id:token\n"),
+        ],
+        READ,
+        r"tiny\.inter: not found but its parts tiny\.part1\.inter, tiny\.part2\.inter; join them",
     ),
     "empty file": (content("inter", lambda b: b""), READ, r"tiny\.inter: is empty"),
     "empty item table": (content("item", lambda b: b""), READ, r"tiny\.item: is empty"),
@@ -301,6 +310,29 @@ def test_corruption_is_refused(project: Path, name: str) -> None:
     assert type(refused.value) is kind, str(refused.value)
     assert re.search(message, str(refused.value)), str(refused.value)
     assert not (project / "artifacts/validation.json").exists()
+
+
+def test_columns_of_any_name_are_checked_apart(project: Path) -> None:
+    names = ("line", "change", "index", "repeats_earlier", "unknown_item", "unknown_user", "level")
+    for suffix in SUFFIXES:
+        more = [[f"{name}:token" for name in names], ["x" for _ in names]]
+        lines(
+            suffix,
+            lambda rows, more=more: ["\t".join([row, *more[n > 0]]) for n, row in enumerate(rows)],
+        )(project / "data" / "tiny")
+    validate.run()
+    cell("inter", 9, 2, "6")(project / "data" / "tiny")
+    with pytest.raises(ValidationFailed, match=r"rating +1 of \d+ rows +6\.0 \(line 9\)"):
+        validate.run()
+
+
+def test_the_last_line_needs_no_line_end(project: Path) -> None:
+    read = read_source(project / "data" / "tiny", "tiny")
+    for suffix in SUFFIXES:
+        content(suffix, lambda b: b.removesuffix(b"\n"))(project / "data" / "tiny")
+    again = read_source(project / "data" / "tiny", "tiny")
+    for name, table in read.tables.items():
+        pd.testing.assert_frame_equal(again.tables[name], table)
 
 
 def test_no_personal_value_is_shown(project: Path) -> None:

@@ -20,6 +20,11 @@ def fetch(
     fetched = fetch(load_params().data, Path(), update=update)
     how = "fetched" if fetched.downloaded else "already here"
     typer.echo(f"{fetched.folder}: {how}, as data.dvc pins it")
+    if fetched.changed:
+        typer.echo(
+            f"data.source has other bytes now: {'; '.join(fetched.changed)}. To take and pin them, "
+            "run `coldstart fetch --update`"
+        )
     if fetched.pinned:
         typer.echo("data.dvc has changed: commit it, so that others get the same data")
 

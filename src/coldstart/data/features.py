@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from coldstart.data.plain import plain, plain_texts
 from coldstart.errors import DataError
 
 MAX_CATEGORIES = 50
@@ -51,7 +52,7 @@ class CategoryColumn(_Column):
 
     def codes(self, raw: pd.Series) -> NDArray[np.int64]:
         """The indicator of each value; -1 where it is unknown or too rare."""
-        text = raw.astype("str").str.slice(0, self.length)
+        text = plain_texts(raw).str.slice(0, self.length)
         return pd.Index(self.values, dtype="str").get_indexer(pd.Index(text))
 
 
@@ -105,7 +106,7 @@ class UserEncoder(BaseModel):
                 raise DataError(f"user attribute {name!r}: unknown; known: {', '.join(known)}")
             if value is not None and not isinstance(value, (str, int, float)):
                 raise DataError(f"user attribute {name!r}: {value!r} must be a text or a number")
-        row = {c.name: _text(attributes.get(c.name)) for c in self.columns}
+        row = {c.name: plain(attributes.get(c.name)) for c in self.columns}
         for column in self.columns:
             value = row[column.name]
             if isinstance(column, BandColumn) and value and not _is_number(value):
@@ -116,10 +117,6 @@ class UserEncoder(BaseModel):
         """Features ``[U, F]`` of a table that has every column of the encoder."""
         blocks = [_indicators(column, table[column.name]) for column in self.columns]
         return np.hstack([np.zeros((len(table), 0), dtype=np.float32), *blocks])
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
 
 
 def _is_number(value: str) -> bool:
@@ -163,7 +160,7 @@ def _fit_column(name: str, raw: pd.Series) -> CategoryColumn | BandColumn | str:
             inner = np.linspace(0, 1, BANDS + 1)[1:-1]
             edges = sorted(set(np.quantile(numbers, inner, method="higher").tolist()))
             return _with_shares(BandColumn(name=name, shares=(), edges=tuple(edges)), raw)
-    text = raw.astype("str")
+    text = plain_texts(raw)
     text = text[text != ""]
     length = 1 if name.lower() in POSTCODES else None
     counts = text.str.slice(0, length).value_counts()

@@ -50,6 +50,8 @@ def item_features(
     known_N: NDArray[np.bool_],
     chosen: Collection[Feature],
     encode: TextEncoder = minilm,
+    *,
+    separator: str | None = None,
 ) -> tuple[Floats, list[str]]:
     """Features ``[N, G]`` of the items ``keys`` (row 0 is the unknown item) and their names.
 
@@ -59,6 +61,7 @@ def item_features(
         known_N: The items of the past, which principal components are taken from.
         chosen: Which kinds of features; one that the dataset has not is left out.
         encode: Reads titles.
+        separator: Between the genres of an item; None: as :func:`genre_separator` finds it.
 
     Raises:
         ParamsError: titles are chosen and their encoder is not installed.
@@ -69,7 +72,8 @@ def item_features(
         table = source.items.drop_duplicates("item_id").set_index("item_id").reindex(keys)
         columns = ItemColumns.of(source.items)
         if columns.genres is not None and "genres" in chosen:
-            block, names = _genres(table[columns.genres].fillna(""))
+            raw = table[columns.genres].fillna("")
+            block, names = _genres(raw, separator or genre_separator(raw))
             blocks.append(block)
             labels += [f"genre={name}" for name in names]
         if columns.year is not None and "year" in chosen:
@@ -86,9 +90,17 @@ def item_features(
     return np.hstack(blocks), labels
 
 
-def _genres(raw: pd.Series) -> tuple[Floats, list[str]]:
+def genre_separator(raw: pd.Series) -> str:
+    """A bar where any value has one, as MovieLens writes genres, else the format's space.
+
+    A bar is part of no genre's name; a name between bars may hold spaces.
+    """
+    return "|" if raw.str.contains("|", regex=False).any() else " "
+
+
+def _genres(raw: pd.Series, separator: str) -> tuple[Floats, list[str]]:
     """Multi-hot genres; those of fewer than ``MIN_ITEMS`` items are left out."""
-    words = raw.str.split(" ").explode()
+    words = raw.str.split(separator, regex=False).explode().str.strip()
     words = words[words != ""]
     counts = words.value_counts()
     names = sorted(counts.index[counts >= MIN_ITEMS])
@@ -117,20 +129,13 @@ def _knowledge_graph(kg: pd.DataFrame, link: pd.DataFrame, keys: list[str]) -> F
     Relations are not told apart. Entities next to one item only say nothing about others and are
     left out.
     """
-    rows_of = link.drop_duplicates("item_id").assign(
-        row=lambda t: pd.Index(keys).get_indexer(pd.Index(t["item_id"]))
-    )
-    rows_of = rows_of.loc[rows_of["row"] > 0, ["entity_id", "row"]]
-    pairs = pd.concat(
-        [
-            rows_of.merge(kg, left_on="entity_id", right_on="head_id")[["row", "tail_id"]].set_axis(
-                ["row", "entity"], axis=1
-            ),
-            rows_of.merge(kg, left_on="entity_id", right_on="tail_id")[["row", "head_id"]].set_axis(
-                ["row", "entity"], axis=1
-            ),
-        ]
-    ).drop_duplicates()
+    linked = link.drop_duplicates("item_id")
+    rows = pd.Index(keys).get_indexer(pd.Index(linked["item_id"]))
+    rows_of = pd.DataFrame({"of": linked["entity_id"].to_numpy(), "row": rows})
+    rows_of = rows_of[rows_of["row"] > 0]
+    sides = [kg[["head_id", "tail_id"]], kg[["tail_id", "head_id"]]]
+    edges = pd.concat([side.set_axis(["of", "entity"], axis=1) for side in sides])
+    pairs = rows_of.merge(edges, on="of")[["row", "entity"]].drop_duplicates()
     count = pairs["entity"].value_counts()
     pairs = pairs[pairs["entity"].map(count) >= 2]
     entities = sorted(set(pairs["entity"]))

@@ -23,6 +23,7 @@ from coldstart.data.episodes import Episodes, History, Support
 from coldstart.data.features import UserEncoder
 from coldstart.data.units import Unit, like_border, tensor_of
 from coldstart.errors import ArtefactError
+from coldstart.schema import ATTRIBUTE
 
 TABLES = ("users", "items", "ratings", "split", "episodes")
 FILES = (
@@ -56,6 +57,11 @@ class Prepared:
     def n_items(self) -> int:
         """Rows of ``items``, the unknown item included: ``N``."""
         return len(self.items)
+
+    @cached_property
+    def attributes(self) -> pd.DataFrame:
+        """Raw attributes by their names in the source; ``U`` rows, the index is the row."""
+        return raw_attributes(self.users)
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -181,6 +187,12 @@ class Prepared:
             encoder=encoder,
             summary=summary,
         )
+
+
+def raw_attributes(users: pd.DataFrame) -> pd.DataFrame:
+    """The attribute columns of a ``users`` table, by their names in the source."""
+    own = [column for column in users.columns if column.startswith(ATTRIBUTE)]
+    return users[own].rename(columns=lambda column: column.removeprefix(ATTRIBUTE))
 
 
 def _write_json(path: Path, content: Any) -> None:

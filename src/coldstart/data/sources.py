@@ -11,6 +11,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -69,12 +71,11 @@ def read_source(folder: Path, name: str) -> Source:
         DataError: a file is missing or cannot be read; names file, line, column and value.
     """
     if not (folder / f"{name}.inter").is_file():
-        found = sorted(p.name for p in folder.glob("*")) if folder.is_dir() else []
-        raise DataError(
-            f"{folder / name}.inter: not found"
-            + (f" (the folder holds: {', '.join(found[:8])})" if found else "")
-            + "; get the data with `coldstart fetch`"
-        )
+        others = sorted(p.name for p in folder.glob("*.inter"))
+        found = sorted(p.name for p in folder.glob("*"))[:8]
+        held = f" (the folder holds: {', '.join(found)})" if found else ""
+        said = instead(others, name) if others else f"{held}; get the data with `coldstart fetch`"
+        raise DataError(f"{folder / name}.inter: not found{said}")
     tables = {
         suffix: read_table(folder / f"{name}.{suffix}", suffix)
         for suffix in SUFFIXES
@@ -94,6 +95,20 @@ def read_source(folder: Path, name: str) -> Source:
     )
 
 
+def instead(found: Iterable[str], name: str) -> str:
+    """Of a place without ``NAME.inter``: what else there is, and what to do about it."""
+    names = [path.rsplit("/", 1)[-1] for path in found]
+    if not names:
+        return ", nor any other .inter"
+    parts = [n for n in names if re.fullmatch(rf"{re.escape(name)}(\.|.?part).+\.inter", n)]
+    if len(parts) > 1:
+        return (
+            f" but its parts {', '.join(parts)}; join them into one {name}.inter: the header once, "
+            "then the rows of all"
+        )
+    return f" but {', '.join(names)}; set data.name accordingly"
+
+
 def read_table(path: Path, suffix: str) -> pd.DataFrame:
     """Read one atomic file; tokens as ``str``, floats as ``float64`` (NaN where empty).
 
@@ -101,6 +116,8 @@ def read_table(path: Path, suffix: str) -> pd.DataFrame:
         DataError: names file, line, column and value.
     """
     content = path.read_bytes()
+    if not content.endswith(b"\n"):
+        content += b"\n"  # the last line is a line without it too
     header = _check_text(path, content)
     types = _parse_header(path, header, suffix)
     _check_fields(path, content, len(types))
@@ -137,7 +154,7 @@ def _md5(content: bytes) -> str:
 
 
 def _check_text(path: Path, content: bytes) -> str:
-    """The header line of a complete UTF-8 text with LF line ends."""
+    """The header line of a UTF-8 text with LF line ends, also behind the last line."""
     if not content.strip():
         raise DataError(f"{path}: is empty")
     if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
@@ -156,9 +173,6 @@ def _check_text(path: Path, content: bytes) -> str:
     if b"\0" in content:
         line = content.count(b"\n", 0, content.index(b"\0")) + 1
         raise DataError(f"{path}, line {line}: has a NUL byte; the file is damaged")
-    if not content.endswith(b"\n"):
-        last = content.count(b"\n") + 1
-        raise DataError(f"{path}, line {last}: has no line end; the file is truncated")
     header, _, body = content.partition(b"\n")
     if not body:
         raise DataError(f"{path}: has a header but no rows")

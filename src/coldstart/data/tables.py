@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 
 from coldstart.data.features import UserEncoder, fit_user_encoder
-from coldstart.data.item_features import ItemColumns, item_features
-from coldstart.data.prepared import Prepared
+from coldstart.data.item_features import ItemColumns, genre_separator, item_features
+from coldstart.data.prepared import Prepared, raw_attributes
 from coldstart.data.sources import Source
 from coldstart.data.splits import (
     NO_TIME,
@@ -21,7 +21,7 @@ from coldstart.data.splits import (
 )
 from coldstart.errors import DataError
 from coldstart.params import DataParams, PrepareParams
-from coldstart.schema import ITEMS, RATINGS, ROLES, USERS
+from coldstart.schema import ATTRIBUTE, ITEMS, RATINGS, ROLES, USERS
 
 Head = Literal["rating", "click", "ranking"]
 
@@ -51,11 +51,12 @@ def prepare_source(
     order = rating_order(ratings, user_keys, item_keys, seed)
     episodes = evaluation_episodes(ratings, order, split, cut, params)
     known = users if cut is None else users[first_seen <= cut]
-    attributes = [c for c in users.columns if c not in USERS]
-    encoder = fit_user_encoder(known[attributes], used="attributes" in params.features)
+    encoder = fit_user_encoder(raw_attributes(known), used="attributes" in params.features)
     past = ratings["item"] if cut is None else ratings["item"][times <= cut]
     known_items = np.isin(np.arange(len(items)), past)
-    item_block, item_labels = item_features(source, item_keys, known_items, params.features)
+    item_block, item_labels = item_features(
+        source, item_keys, known_items, params.features, separator=data.seq_separator
+    )
     prepared = Prepared(
         users=users,
         items=items,
@@ -63,7 +64,7 @@ def prepare_source(
         split=split,
         episodes=episodes,
         item_features_NG=torch.from_numpy(item_block),
-        user_features_UF=torch.from_numpy(encoder.encode_table(users)),
+        user_features_UF=torch.from_numpy(encoder.encode_table(raw_attributes(users))),
         encoder=encoder,
         summary=_summary(source, data, params, cut, encoder, item_labels, head),
     )
@@ -100,7 +101,9 @@ def _tables(
         rows = source.users.drop_duplicates("user_id").set_index("user_id").reindex(user_keys)
         for column in rows.columns:
             text = rows[column].dtype.kind != "f"
-            users[column] = (rows[column].fillna("") if text else rows[column]).to_numpy()
+            users[ATTRIBUTE + column] = (
+                rows[column].fillna("") if text else rows[column]
+            ).to_numpy()
     return users, _item_table(source, item_keys), table.astype(RATINGS)
 
 
@@ -144,11 +147,19 @@ def _summary(
         "min_ratings": params.min_ratings,
         "cut": cut,
         "has_timestamps": source.has_timestamps,
+        "genre_separator": _genre_separator(source, data),
         "item_features": item_labels,
         "user_features": encoder.labels,
         "user_columns": {column.name: column.kind for column in encoder.columns},
         "dropped_user_columns": encoder.dropped,
     }
+
+
+def _genre_separator(source: Source, data: DataParams) -> str | None:
+    column = ItemColumns.of(source.items).genres
+    if source.items is None or column is None:
+        return None
+    return data.seq_separator or genre_separator(source.items[column])
 
 
 def _counts(source: Source, prepared: Prepared) -> dict[str, Any]:

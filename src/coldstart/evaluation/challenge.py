@@ -45,10 +45,10 @@ def evaluate_bundle_on(
     rows_N = _rows_of(prepared, item_keys)
     known_N = rows_N > 0
     known_N[UNKNOWN_ITEM] = True  # padding stays padding; other likes are right but out of reach
-    users = prepared.users.set_index("user").loc[target.episodes.users_B.numpy()]
+    attributes = prepared.attributes.loc[target.episodes.users_B.numpy()]
     names = [column.name for column in encoder.columns]
     features_BF = torch.from_numpy(
-        encoder.encode_table(users.reindex(columns=names, fill_value=""))
+        encoder.encode_table(attributes.reindex(columns=names, fill_value=""))
     )
     support = target.episodes.support
     support = support._replace(items_BS=rows_N[support.items_BS], users_BF=features_BF)

@@ -28,20 +28,23 @@ MAX_LEVELS = 30
 POPULAR_SHARE = 0.1
 """The popular items are this share of the catalogue, those with the most historical ratings."""
 
+_OWN = ("user", "activity", "popular items")
+
 
 def user_segments(prepared: Prepared, fold: int) -> pd.DataFrame:
     """Segments of the cold users of a fold: ``user`` and a text column per segment."""
     users = np.unique(prepared.eval_episodes(fold, "cold").users_B.numpy())
-    table = prepared.users.set_index("user").loc[users]
+    table, attributes = prepared.users.loc[users], prepared.attributes.loc[users]
     columns: dict[str, list[str] | NDArray[Any]] = {"user": users}
     for column in prepared.encoder.columns:
         postcode = isinstance(column, CategoryColumn) and column.length is not None
         if postcode or len(column.labels) > MAX_LEVELS:
             continue
         names = [label.removeprefix(column.name).lstrip(" =") for label in column.labels]
-        codes = column.codes(table[column.name])
+        codes = column.codes(attributes[column.name])
         # code -1, a value without a column of its own, is the last
-        columns[column.name] = np.array([*names, "other or unknown"], dtype=object)[codes]
+        title = f"attribute {column.name}" if column.name in _OWN else column.name
+        columns[title] = np.array([*names, "other or unknown"], dtype=object)[codes]
     columns["activity"] = terciles(table["n_ratings"].to_numpy(dtype=float), "{} ratings")
     popular = 100 * _popular_share(prepared, fold, users)
     columns["popular items"] = terciles(popular, "{}% popular")

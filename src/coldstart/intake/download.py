@@ -1,4 +1,4 @@
-"""Where atomic files come from: the recbole wheel, a folder, or a zip behind a URL."""
+"""Where atomic files come from: the recbole wheel, a folder, or a zip, here or behind a URL."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 
-from coldstart.data.sources import SUFFIXES
+from coldstart.data.sources import SUFFIXES, instead
 from coldstart.errors import DataError, ServiceError
+from coldstart.intake.archive import MAX_BYTES, unpack
 from coldstart.progress import progress
 
 WHEEL = "recbole==1.2.1"
 CHUNK = 1 << 20
-MAX_BYTES = 16 << 30  # of an archive and of what it unpacks to
 TIMEOUT_S = 30.0
 
 
@@ -40,7 +39,7 @@ def from_recbole(name: str, target: Path) -> None:
                 f"data.source in params.yaml to a folder with the files. pip said:\n{said}"
             )
         wheel = next(Path(scratch).glob("*.whl"))
-        _extract(wheel, name, target, f"the wheel {WHEEL}")
+        unpack(wheel, name, target, f"the wheel {WHEEL}")
 
 
 def from_folder(folder: Path, name: str, target: Path) -> None:
@@ -55,12 +54,19 @@ def from_folder(folder: Path, name: str, target: Path) -> None:
                 if (place / f"{name}.{suffix}").is_file():
                     shutil.copyfile(place / f"{name}.{suffix}", target / f"{name}.{suffix}")
             return
-    found = sorted(p.name for p in folder.glob("*.inter")) if folder.is_dir() else []
-    raise DataError(
-        f"data.source {folder}: holds no {name}.inter"
-        + (f" but {', '.join(found)}; set data.name accordingly" if found else "")
-        + ("" if folder.is_dir() else " (there is no such folder)")
-    )
+    if not folder.is_dir():
+        raise DataError(f"data.source {folder}: holds no {name}.inter (there is no such folder)")
+    found = sorted(p.name for p in folder.glob("*.inter"))
+    raise DataError(f"data.source {folder}: holds no {name}.inter{instead(found, name)}")
+
+
+def from_zip(archive: Path, name: str, target: Path) -> None:
+    """Take the dataset's atomic files out of a zip on this machine.
+
+    Raises:
+        DataError: it is no zip with ``NAME.inter``, or too large.
+    """
+    unpack(archive, name, target, f"data.source {archive}")
 
 
 def from_url(url: str, name: str, target: Path) -> None:
@@ -80,7 +86,7 @@ def from_url(url: str, name: str, target: Path) -> None:
             raise ServiceError(f"data.source {url}: {error.response.status_code}") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ServiceError(f"data.source {url}: cannot be downloaded: {error}") from None
-        _extract(archive, name, target, url)
+        unpack(archive, name, target, f"data.source {url}")
 
 
 def _save(response: httpx.Response, archive: Path, url: str) -> None:
@@ -102,27 +108,3 @@ def _save(response: httpx.Response, archive: Path, url: str) -> None:
 
 def _chunks(response: httpx.Response) -> Iterator[bytes]:
     yield from response.iter_bytes(CHUNK)
-
-
-def _extract(archive: Path, name: str, target: Path, origin: str) -> None:
-    """Take ``NAME.*`` out of an archive, wherever they lie in it; paths in it are never used."""
-    wanted = {f"{name}.{suffix}" for suffix in SUFFIXES}
-    try:
-        with zipfile.ZipFile(archive) as content:
-            members = {}
-            for info in content.infolist():
-                file_name = info.filename.replace("\\", "/").rsplit("/", 1)[-1]
-                if file_name in wanted and file_name in members:
-                    raise DataError(f"{origin}: holds {file_name} twice")
-                if file_name in wanted:
-                    members[file_name] = info
-            if f"{name}.inter" not in members:
-                found = sorted(n for n in content.namelist() if n.endswith(".inter"))
-                raise DataError(f"{origin}: holds no {name}.inter; found: {found or 'none'}")
-            if sum(info.file_size for info in members.values()) > MAX_BYTES:
-                raise DataError(f"{origin}: unpacks to more than {MAX_BYTES} bytes")
-            for file_name, info in members.items():
-                with content.open(info) as packed, (target / file_name).open("wb") as file:
-                    shutil.copyfileobj(packed, file)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{origin}: is not a readable zip: {error}") from None

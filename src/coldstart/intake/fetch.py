@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from coldstart.data.sources import file_digests
+from coldstart.data.sources import file_digests, read_source
 from coldstart.dvc_command import dvc
 from coldstart.errors import DataError
-from coldstart.intake.download import from_folder, from_recbole, from_url
+from coldstart.intake.download import from_folder, from_recbole, from_url, from_zip
 from coldstart.intake.pin import check_pin, differences, pin_path, read_pins, write_pin
 from coldstart.params import DataParams
 
@@ -26,6 +28,7 @@ class Fetched:
     folder: Path
     downloaded: bool
     pinned: bool  # data.dvc has a new pin, so it wants to be committed
+    changed: tuple[str, ...] = ()  # how a source on this machine differs now from what is here
 
 
 def fetch(params: DataParams, root: Path, *, update: bool = False) -> Fetched:
@@ -34,17 +37,19 @@ def fetch(params: DataParams, root: Path, *, update: bool = False) -> Fetched:
     With ``update`` the source is read again, and what it has now is pinned.
 
     Raises:
-        DataError: the source lacks the dataset, or the bytes are not the pinned ones.
+        DataError: the source lacks the dataset, it cannot be read, or the bytes are not the pinned.
         ServiceError: the source cannot be reached.
     """
     data = root / "data"
     folder = data / params.name
     before = read_pins(data)
     downloaded = update or not folder.is_dir()
+    changed: tuple[str, ...] = ()
     if downloaded:
         _download(params, root, folder, update=update)
     else:
         check_pin(data, params.name)
+        changed = _changed(params, root, folder)
     if (
         not pin_path(data).is_file()
         or dvc("status", "--json", pin_path(data).name, cwd=root).strip() != "{}"
@@ -52,28 +57,65 @@ def fetch(params: DataParams, root: Path, *, update: bool = False) -> Fetched:
         dvc("add", data.name, cwd=root)
     if read_pins(data).get(params.name) != (digests := file_digests(folder)):
         write_pin(data, params.name, digests)
-    return Fetched(folder, downloaded, pinned=read_pins(data) != before)
+    return Fetched(folder, downloaded, pinned=read_pins(data) != before, changed=changed)
 
 
 def _download(params: DataParams, root: Path, folder: Path, *, update: bool) -> None:
-    scratch_parent = root / ".coldstart"
-    scratch_parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="fetch-", dir=scratch_parent) as scratch:
-        fresh = Path(scratch) / params.name
-        fresh.mkdir()
-        if params.source == "recbole":
-            from_recbole(params.name, fresh)
-        elif params.source.startswith(("http://", "https://")):
-            from_url(params.source, params.name, fresh)
-        else:
-            from_folder(root / Path(params.source).expanduser(), params.name, fresh)
+    with _scratch(root) as scratch:
+        fresh = scratch / params.name
+        _bring(params, root, fresh)
         pinned = None if update else read_pins(folder.parent).get(params.name)
         if pinned and (said := differences(pinned, file_digests(fresh))):
             raise DataError(
                 f"{params.source}: does not give the data that {pin_path(folder.parent)} pins: "
                 f"{'; '.join(said)}. To take it as the new data, run `coldstart fetch --update`"
             )
+        _check_readable(fresh, params)
         folder.parent.mkdir(exist_ok=True)
         if folder.exists():
-            folder.rename(Path(scratch) / "old")
+            folder.rename(scratch / "old")
         shutil.move(fresh, folder)
+
+
+def _bring(params: DataParams, root: Path, fresh: Path) -> None:
+    fresh.mkdir()
+    place = root / Path(params.source).expanduser()
+    if params.source == "recbole":
+        from_recbole(params.name, fresh)
+    elif params.source.startswith(("http://", "https://")):
+        from_url(params.source, params.name, fresh)
+    elif place.is_file():
+        from_zip(place, params.name, fresh)
+    else:
+        from_folder(place, params.name, fresh)
+
+
+def _check_readable(fresh: Path, params: DataParams) -> None:
+    """What cannot be read is not pinned: it would have to be unpinned after it was mended."""
+    try:
+        read_source(fresh, params.name)
+    except DataError as error:
+        said = str(error).replace(str(fresh), params.source.rstrip("/"))
+        raise DataError(f"{said}\nNothing was pinned: correct it there and fetch again") from None
+
+
+def _changed(params: DataParams, root: Path, folder: Path) -> tuple[str, ...]:
+    """How the source differs from ``folder``, where looking costs no download."""
+    place = root / Path(params.source).expanduser()
+    if not place.exists():
+        return ()
+    with _scratch(root) as scratch:
+        fresh = scratch / params.name
+        try:
+            _bring(params, root, fresh)
+        except DataError as error:
+            return (str(error),)
+        return tuple(differences(file_digests(folder), file_digests(fresh)))
+
+
+@contextmanager
+def _scratch(root: Path) -> Iterator[Path]:
+    parent = root / ".coldstart"
+    parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="fetch-", dir=parent) as scratch:
+        yield Path(scratch)

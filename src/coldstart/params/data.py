@@ -23,6 +23,13 @@ class DataParams(Section):
     max_rating: float = Field(description="Highest rating of the scale.")
     like: float = Field(description="From this rating on, an item counts as liked.")
 
+    seq_separator: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Between the values of a field that holds several, such as genres; null: a bar "
+        "where there is one, else a space.",
+    )
+
     @model_validator(mode="after")
     def _scale(self) -> DataParams:
         if not self.min_rating < self.like <= self.max_rating:

@@ -36,3 +36,5 @@ def run() -> None:
         counts["n_ratings"],
         counts["repeated_ratings_dropped"],
     )
+    if params.data.seq_separator is None and counts["genre_separator"] == "|":
+        _LOG.info("%s.item: genres are separated by '|' (data.seq_separator)", source.name)
