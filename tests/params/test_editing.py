@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from coldstart.errors import ParamsError
-from coldstart.tuning.params_file import read, with_section, with_values, write
+from coldstart.params.editing import read, with_section, with_values, write
 
 COMMITTED = (Path(__file__).parents[2] / "params.yaml").read_text()
 TEXT = """\
