@@ -24,7 +24,8 @@ from coldstart.intake.entities import convert_items, convert_users
 from coldstart.intake.facts import Facts
 from coldstart.intake.interactions import convert, form_of
 from coldstart.intake.ledger import Ledger
-from coldstart.intake.tables import FrameTable, Table, open_table, sample_of
+from coldstart.intake.tables import Table, open_table, sample_of
+from coldstart.intake.typed_tables import FrameTable
 from coldstart.intake.wishes import Reading, Wishes
 
 _STEMS = ("ratings", "rating", "interactions", "events", "reviews", "data", "train", "u", "log")

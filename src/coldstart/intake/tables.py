@@ -17,18 +17,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
-import pyarrow.parquet as papq
 
 from coldstart.errors import DataError
 from coldstart.intake.dialect import Dialect, dialect_of
 from coldstart.intake.encoding import encoding_of
 from coldstart.intake.json_lines import JsonTable
-from coldstart.intake.streams import Recoded, opened, seekable
-from coldstart.intake.text_of import text_of
+from coldstart.intake.streams import Recoded, opened
+from coldstart.intake.typed_tables import ParquetTable
 from coldstart.intake.wishes import Reading
 
-ROWS = 250_000  # of a part
 BLOCK = 16 << 20  # bytes of a part of a text; no row may be longer
+SAMPLE = 20_000  # rows that guesses are made from
 START = 1 << 18  # bytes that the dialect is guessed from
 _SHORT = "\x1f"  # what a separator of several characters becomes: pyarrow takes one
 
@@ -186,65 +185,6 @@ class _RowNumbers:
         return part.set_axis(pd.Index(numbers, name="row"), axis=0)
 
 
-@dataclass(frozen=True)
-class ParquetTable:
-    """A Parquet file."""
-
-    path: Path
-    named: bool = True
-    note: str = "Parquet"
-
-    @property
-    def label(self) -> str:
-        """The file's name."""
-        return str(self.path)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Of the schema; an index that pandas stored is none."""
-        with self._opened() as file:
-            return tuple(n for n in file.schema_arrow.names if not n.startswith("__index_level_"))
-
-    def parts(self, columns: Sequence[str], unreadable: Unreadable) -> Iterator[pd.DataFrame]:
-        """All rows in order."""
-        first = 1
-        try:
-            with seekable(self.path) as content:
-                for batch in papq.ParquetFile(content).iter_batches(ROWS, columns=list(columns)):
-                    part = batch.to_pandas(types_mapper=pd.ArrowDtype)
-                    yield _numbered(part[list(columns)], first)
-                    first += len(part)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise _damaged(self.path, error) from None
-
-    def _opened(self) -> Any:
-        return papq.ParquetFile(self.path)
-
-
-@dataclass(frozen=True)
-class FrameTable:
-    """A data frame."""
-
-    frame: pd.DataFrame
-    label: str
-    named: bool = True
-    note: str = "a data frame"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Of the frame."""
-        return tuple(map(str, self.frame.columns))
-
-    def parts(self, columns: Sequence[str], unreadable: Unreadable) -> Iterator[pd.DataFrame]:
-        """All rows in order."""
-        frame = self.frame.set_axis(list(self.columns), axis=1)[list(columns)]
-        for first in range(0, len(frame), ROWS):
-            yield _numbered(frame.iloc[first : first + ROWS], first + 1)
-
-
-SAMPLE = 20_000  # rows that guesses are made from
-
-
 def sample_of(table: Table) -> pd.DataFrame:
     """The first rows of a table.
 
@@ -269,12 +209,3 @@ def refuse_open_quotes(table: Table, keys: pd.Series) -> None:
             f"{table.label}, row {row}, column {keys.name!r}: a quote is opened and not closed "
             f"({value[:30]!r}); close it, or give --no-quotes if quotes mean nothing"
         )
-
-
-def _numbered(part: pd.DataFrame, first: int) -> pd.DataFrame:
-    rows = pd.RangeIndex(first, first + len(part), name="row")
-    return pd.DataFrame({name: text_of(part[name]) for name in part}).set_axis(rows, axis=0)
-
-
-def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path}: is no readable Parquet file ({str(error).splitlines()[0]})")
