@@ -1,4 +1,4 @@
-"""The same three interactions in files of every make become the same atomic file, with no options."""
+"""The same three interactions in files of every make: always the same atomic file, no options."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from coldstart.intake.convert import import_files
-from coldstart.intake.wishes import Wishes
+from coldstart.intake.convert import import_files, import_frames
+from coldstart.intake.wishes import Reading, Wishes
 
 GOLDEN = """\
 user_id:token\titem_id:token\trating:float\ttimestamp:float
@@ -35,9 +35,7 @@ ISO = (
     .replace("1600000060", "2020-09-13T12:27:40")
     .replace("1600086400", "2020-09-14T12:26:40")
 )
-QUOTED = "\n".join(
-    ",".join(f'"{cell}"' for cell in line.split(",")) for line in CSV.splitlines()
-)
+QUOTED = "\n".join(",".join(f'"{cell}"' for cell in line.split(",")) for line in CSV.splitlines())
 BODY = CSV.split("\n", 1)[1]
 LATIN = CSV.encode("latin-1")
 FRAME = pd.read_csv(io.StringIO(CSV))
@@ -176,14 +174,11 @@ def test_an_encoding_that_has_to_be_said(encoding: str, tmp_path: Path) -> None:
     path.write_bytes(CSV.replace("zoë", name).encode(encoding))
     with pytest.raises(ValueError, match=rf"row 2: is not UTF-8; .*{encoding} '.*{name}"):
         import_files([path], root=tmp_path)
-    wishes = Wishes(reading=Wishes().reading.__class__(encoding=encoding))
-    import_files([path], root=tmp_path, wishes=wishes)
+    import_files([path], root=tmp_path, wishes=Wishes(reading=Reading(encoding=encoding)))
     assert (tmp_path / "data/d/d.inter").read_text() == GOLDEN.replace("zoë", name)
 
 
 def test_frames_equal_files(tmp_path: Path) -> None:
-    from coldstart.intake.convert import import_frames
-
     for number, frame in enumerate([FRAME, TIMED, FRAME.astype("object")]):
         import_frames(frame, name=f"d{number}", root=tmp_path)
         assert (tmp_path / f"data/d{number}/d{number}.inter").read_text() == GOLDEN

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from coldstart.errors import DataError
+from coldstart.intake.content import (
+    MAX_EVENTS,
+    entities_by_content,
+    interactions_by_content,
+    kind_by_content,
+)
 from coldstart.intake.tables import Table
-from coldstart.intake.values import decimal_of, is_time, numbers
 
 NONE = "none"
 """What a person says of a role that no column is to play."""
@@ -33,7 +38,7 @@ NAMES = {
     "event": "event eventtype eventname action actiontype behavior behaviortype behaviour "
     "behaviourtype interaction interactiontype feedbacktype type",
     "count": "count counts plays playcount playcounts listencount listens weight strength quantity "
-    "qty freq frequency hours playtime timesplayed views clicks",
+    "qty freq frequency hours playtime timesplayed views clicks watchratio dwelltime",
     "title": "title movietitle booktitle itemtitle producttitle name itemname productname "
     "moviename bookname primarytitle headline",
     "year": "year releaseyear publicationyear yearofpublication originalpublicationyear startyear "
@@ -43,23 +48,28 @@ NAMES = {
 _USUAL = {role: words.split() for role, words in NAMES.items()}
 INTERACTIONS = ("user", "item", "rating", "timestamp", "event", "count")
 ITEMS = ("item", "title", "year", "genres")
-USERS = ("user",)
-ROLES = {"interactions": INTERACTIONS, "items": ITEMS, "users": USERS}
+ROLES = {"interactions": INTERACTIONS, "items": ITEMS, "users": ("user",)}
+KEYS = {"interactions": ("user", "item"), "items": ("item",), "users": ("user",)}
 
-_ANOTHERS_ID = re.compile(r"(user|session|category|event|order|transaction|review|index|row)s?id$")
-_MAX_KINDS = 50  # of events
-_MAX_LEVELS = 101  # of a scale of ratings; whole numbers with more are counts
+_NO_ITEM = re.compile(r"(user|session|category|event|order|transaction|review|index|row)s?id$")
 
 Roles = dict[str, str]
 """Role -> name of the column that plays it."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Guess:
-    """The roles of a table's columns, and how they were found."""
+    """The roles of a table's columns, and how each was found."""
 
-    roles: Roles
-    how: dict[str, str]
+    free: list[str]  # columns without a role
+    roles: Roles = field(default_factory=dict)
+    how: dict[str, str] = field(default_factory=dict)
+
+    def give(self, role: str, column: str | None, how: str) -> None:
+        """Give a role to a column, if there is one and it has none yet."""
+        if column is not None and role not in self.roles:
+            self.roles[role], self.how[role] = column, how
+            self.free = [name for name in self.free if name != column]
 
 
 def plain(name: str) -> str:
@@ -75,13 +85,13 @@ def knows(name: str) -> bool:
 def by_name(columns: Sequence[str], role: str) -> str | None:
     """The column with the most usual name for a role."""
     of = {plain(name): name for name in reversed(columns)}
-    for usual in _USUAL[role]:
-        if usual in of:
-            return of[usual]
-    if role == "item":
-        ids = [c for c in columns if plain(c).endswith("id") and not _ANOTHERS_ID.search(plain(c))]
-        return ids[0] if ids and plain(ids[0]) != "id" else None
-    return None
+    return next((of[usual] for usual in _USUAL[role] if usual in of), None)
+
+
+def _some_id(columns: Sequence[str]) -> str | None:
+    """The first column that is called the id of something that a person might choose."""
+    ids = [c for c in columns if re.search(r"[a-z]id$", plain(c)) and not _NO_ITEM.search(plain(c))]
+    return ids[0] if ids else None
 
 
 def roles_of(
@@ -99,37 +109,19 @@ def roles_of(
     Raises:
         DataError: a key has no column, or a person named one that is not there.
     """
-    guess = Guess({}, {})
-    free = list(table.columns)
-
-    def give(role: str, column: str, how: str) -> None:
-        guess.roles[role], guess.how[role] = column, how
-        if column in free:
-            free.remove(column)
-
+    guess = Guess(list(table.columns))
     wanted = [role for role in ROLES[kind] if said.get(role) != NONE]
     for role in wanted:
         if role in said:
-            give(role, _named(table, role, said[role]), "as given")
-    for role in wanted:
-        if role in guess.roles:
-            continue
-        same = like.get(role) if kind != "interactions" else None
-        if table.named and same in free:
-            give(role, str(same), "the same name")
-        elif table.named and (column := by_name(free, role)) is not None:
-            if role == "event" and sample[column].nunique() > _MAX_KINDS:
-                continue
-            give(role, column, "by its name")
-    if not table.named:
-        find = _interactions_by_content if kind == "interactions" else _entities_by_content
-        for role, column in find(kind, free, sample, set(wanted) - set(guess.roles)).items():
-            give(role, column, "by what it holds")
-    elif kind != "interactions" and free and (key := ROLES[kind][0]) not in guess.roles:
-        column = next((c for c in free if plain(c) in ("id", "key", "index")), None)
-        if column is not None:
-            give(key, column, "by its name")
-    for key in ("user", "item") if kind == "interactions" else ROLES[kind][:1]:
+            guess.give(role, _named(table, role, said[role]), "as given")
+    if table.named:
+        _by_names(kind, guess, wanted, sample, like)
+    else:
+        by_content = interactions_by_content if kind == "interactions" else entities_by_content
+        open_roles = [role for role in wanted if role not in guess.roles]
+        for role, column in by_content(open_roles, sample[guess.free]).items():
+            guess.give(role, column, "by what it holds")
+    for key in KEYS[kind]:
         if key not in guess.roles:
             option = f"--{key}" if kind == "interactions" else f"--{kind}-key"
             raise DataError(
@@ -137,6 +129,24 @@ def roles_of(
                 f"{_shown(table, sample)}"
             )
     return guess
+
+
+def _by_names(
+    kind: str, guess: Guess, wanted: Sequence[str], sample: pd.DataFrame, like: Roles
+) -> None:
+    if kind != "interactions":
+        key = KEYS[kind][0]
+        guess.give(key, like[key] if like.get(key) in guess.free else None, "the same name")
+    for role in wanted:
+        column = by_name(guess.free, role)
+        if role == "event" and column and sample[column].nunique() > MAX_EVENTS:
+            continue
+        guess.give(role, column, "by its name")
+    if kind != "interactions":
+        plain_id = (name for name in guess.free if plain(name) in ("id", "key", "index"))
+        guess.give(KEYS[kind][0], next(plain_id, None), "by its name")
+    if "item" in wanted:
+        guess.give("item", _some_id(guess.free), "by its name")
 
 
 def _shown(table: Table, sample: pd.DataFrame) -> str:
@@ -160,78 +170,28 @@ def _named(table: Table, role: str, word: str) -> str:
     )
 
 
-def _interactions_by_content(
-    kind: str, free: list[str], sample: pd.DataFrame, wanted: set[str]
-) -> Roles:
-    """Files without a header begin with user and item, as if by agreement."""
-    found: Roles = {}
-    rest = iter(free)
-    for role in ("user", "item"):
-        if role in wanted and (column := next(rest, None)) is not None:
-            found[role] = column
-    for column in rest:
-        role = _role_by_content(sample[column])
-        if role in wanted - set(found):
-            found[role] = column
-    return found
-
-
-def _role_by_content(values: pd.Series) -> str:
-    values = values[values != ""]
-    if not len(values):
-        return ""
-    if is_time(values):
-        return "timestamp"
-    amounts = numbers(values, decimal_of(values))
-    if not pd.isna(amounts).any():
-        whole = bool((amounts == amounts.round()).all())
-        return "count" if whole and len(set(amounts)) > _MAX_LEVELS else "rating"
-    return "event" if values.nunique() <= min(_MAX_KINDS, len(values) / 2) else ""
-
-
-def _entities_by_content(
-    kind: str, free: list[str], sample: pd.DataFrame, wanted: set[str]
-) -> Roles:
-    """The first column is the key; a title is text that hardly repeats, genres repeat in lists."""
-    found: Roles = {}
-    if ROLES[kind][0] in wanted and free:
-        found[ROLES[kind][0]] = free[0]
-    if kind == "items":
-        for column in free[1:]:
-            values = sample[column][sample[column] != ""]
-            if not len(values) or not pd.isna(numbers(values, ".")).all():
-                continue
-            distinct = values.nunique() / len(values)
-            if "title" in wanted and "title" not in found and distinct > 0.9:
-                found["title"] = column
-            elif "genres" in wanted and "genres" not in found and values.str.contains("[|]").any():
-                found["genres"] = column
-    return found
-
-
-def kind_of(table: Table, sample: pd.DataFrame, *, alone: bool) -> str | None:
+def kind_of(
+    table: Table, sample: pd.DataFrame, said: Mapping[str, str], *, alone: bool
+) -> str | None:
     """interactions, items or users; None where it is not clear.
 
     Args:
-        table: A table that nobody said more about.
+        table: A table that nobody said the kind of.
         sample: Its first rows.
+        said: Role -> column, as in :func:`roles_of`.
         alone: Whether there is no other table, so that it has to be the interactions.
     """
     if alone:
         return "interactions"
     if table.named:
-        user, item = by_name(table.columns, "user"), by_name(table.columns, "item")
+        user, item = (
+            said.get(role) in table.columns or by_name(table.columns, role)
+            for role in ("user", "item")
+        )
         if user and item:
             return "interactions"
         if user:
             return "users"
         titled = item or by_name(table.columns, "title") or by_name(table.columns, "genres")
         return "items" if titled else None
-    if sample.iloc[:, 0].duplicated().any():
-        return "interactions"
-    told = plain(table.label.replace("\\", "/").rsplit("/", 1)[-1])
-    if re.match(r"u?(sers?|customers?|members?|people)", told):
-        return "users"
-    texts = [c for c in sample.columns[1:] if pd.isna(numbers(sample[c], ".")).all()]
-    unique = any(sample[c].nunique() > 0.9 * len(sample) for c in texts)
-    return "items" if unique else "users"
+    return kind_by_content(table.label, sample)

@@ -6,6 +6,7 @@ fails or is interrupted changes nothing.
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import tempfile
@@ -26,7 +27,7 @@ from coldstart.intake.interactions import convert, form_of
 from coldstart.intake.ledger import Ledger
 from coldstart.intake.tables import Table, open_table, sample_of
 from coldstart.intake.typed_tables import FrameTable
-from coldstart.intake.wishes import Reading, Wishes
+from coldstart.intake.wishes import Wishes
 
 _STEMS = ("ratings", "rating", "interactions", "events", "reviews", "data", "train", "u", "log")
 
@@ -77,7 +78,7 @@ def import_files(
         DataError: it cannot go on; says where and what to do.
     """
     wishes = wishes or Wishes()
-    delivery = _told_apart(files, items, users, wishes.reading)
+    delivery = _told_apart(files, items, users, wishes)
     return _import(delivery, name or _name_of(files[0]), root, wishes)
 
 
@@ -104,31 +105,31 @@ def import_frames(
 
 
 def _told_apart(
-    files: Sequence[Path], items: Path | None, users: Path | None, reading: Reading
+    files: Sequence[Path], items: Path | None, users: Path | None, wishes: Wishes
 ) -> _Delivery:
     found: dict[str, list[Table]] = {"interactions": [], "items": [], "users": []}
     for kind, path in (("items", items), ("users", users)):
         if path is not None:
-            found[kind].append(open_table(path, reading, knows))
+            found[kind].append(open_table(path, wishes.reading, knows))
     for path in files:
-        table: Table = open_table(path, reading, knows)
-        told = kind_of(table, sample_of(table), alone=len(files) == 1)
+        table: Table = open_table(path, wishes.reading, knows)
+        told = kind_of(table, sample_of(table), wishes.columns, alone=len(files) == 1)
         if told is None:
             raise DataError(
                 f"{path}: is it interactions, items or users? give --items {path}, "
                 f"--users {path}, or leave it out (columns: {', '.join(table.columns[:20])})"
             )
         found[told].append(table)
-    for kind in ("items", "users"):
-        if len(found[kind]) > 1:
-            raise DataError(
-                f"{' and '.join(t.label for t in found[kind])}: both describe {kind}; leave one out"
-            )
     if not found["interactions"]:
         raise DataError(
             f"{', '.join(map(str, files))}: no file has both users and items; name that of the "
             "interactions, and the others by --items and --users"
         )
+    for kind in ("items", "users"):
+        if len(found[kind]) > 1:
+            raise DataError(
+                f"{' and '.join(t.label for t in found[kind])}: both describe {kind}; leave one out"
+            )
     return _Delivery(
         tuple(found["interactions"]), *(next(iter(found[k]), None) for k in ("items", "users"))
     )
@@ -233,7 +234,7 @@ def _check_aside(table: Table, ledger: Ledger, most: float) -> None:
         raise DataError(
             f"{table.label}: {ledger.aside:,} of {ledger.rows:,} rows cannot be used, most because:"
             f" {ledger.worst(table.label)}; correct that, or allow it by --max-aside "
-            f"{min(1.0, round(ledger.aside / ledger.rows + 0.005, 2))}"
+            f"{math.ceil(100 * ledger.aside / ledger.rows) / 100}"
         )
 
 

@@ -63,63 +63,77 @@ def dialect_of(
     Raises:
         DataError: no separator makes rows of equal length.
     """
-    quoted, header = said.quotes, said.header
-    if quoted is None:
-        quoted = bool(re.search(r'(^|[\t;,| ])"[^\n]*"\s*($|[\t;,|\n ])', text))
-    escaped = quoted and '\\"' in text
     lines = text.splitlines(keepends=True)
     candidates = SEPARATORS if said.separator is None else (separator_of(said.separator),)
     shares = {}
     for candidate in candidates:
-        rows = _rows(lines, candidate, quoted=quoted, escaped=escaped)
-        width, share = _width(rows)
-        shares[candidate] = (share, width, rows)
-    good = [s for s in candidates if shares[s][0] >= _ENOUGH]
-    best = good[0] if good else max(candidates, key=lambda s: shares[s][0])
-    share, width, rows = shares[best]
-    if share == 0:
+        tried = [_Trial.of(lines, candidate, quoted=q) for q in _quotes(text, candidate, said)]
+        shares[candidate] = max(tried, key=lambda trial: trial.share)  # the first of equal ones
+    good = [s for s in candidates if shares[s].share >= _ENOUGH]
+    best = good[0] if good else max(candidates, key=lambda s: shares[s].share)
+    trial = shares[best]
+    if trial.share == 0:
         raise DataError(
             f"{path}, row 1: {lines[0].strip()[:60]!r} has no two columns by tab, '::', semicolon, "
             "comma, pipe or space; give --separator"
             if said.separator is None
             else f"{path}, row 1: {lines[0].strip()[:60]!r} is not separated by {best!r}"
         )
-    if len(best) > 1:
-        quoted = escaped = False
-    first = rows[0]
+    first, header = trial.rows[0], said.header
     if header is None:
-        header = _is_header(first, rows[1:], knows)
-    if header and len(first) == width - 1:  # R writes row names without a name
+        header = _is_header(first, trial.rows[1:], knows)
+    if header and len(first) == trial.width - 1:  # R writes row names without a name
         first = ["", *first]
-    names = _names(first if header else [""] * width)
-    return Dialect(encoding, best, quoted, escaped, header, names)
+    names = _names(first if header else [""] * trial.width)
+    return Dialect(encoding, best, trial.quoted, trial.quoted and '\\"' in text, header, names)
 
 
-def _rows(lines: list[str], separator: str, *, quoted: bool, escaped: bool) -> list[list[str]]:
+def _quotes(text: str, separator: str, said: Reading) -> tuple[bool, ...]:
+    """Whether quotes may enclose fields: what is to be tried, the likelier first."""
+    if len(separator) > 1:
+        return (False,)
+    if said.quotes is not None:
+        return (said.quotes,)
+    sign = re.escape(separator)
+    opened = re.search(rf'(^|{sign})[ ]?"', text, re.MULTILINE)
+    closed = re.search(rf'"\s*($|{sign})', text, re.MULTILINE)
+    return (True, False) if opened and closed else (False,)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """The first rows, read in one way."""
+
+    rows: list[list[str]]
+    quoted: bool
+    width: int  # the usual number of fields
+    share: float  # of the rows that have it; 0 if this is no way to read them
+
+    @classmethod
+    def of(cls, lines: list[str], separator: str, *, quoted: bool) -> _Trial:
+        rows = _rows(lines, separator, quoted=quoted)
+        if not rows:
+            return cls(rows, quoted, 0, 0.0)
+        counts = Counter(map(len, rows[1:] or rows))
+        width, often = counts.most_common(1)[0]
+        fits = width > 1 and len(rows[0]) > 1 and len(rows[0]) in (width, width - 1)
+        return cls(rows, quoted, width, often / counts.total() if fits else 0.0)
+
+
+def _rows(lines: list[str], separator: str, *, quoted: bool) -> list[list[str]]:
     if len(separator) > 1:
         return [line.rstrip("\r\n").split(separator) for line in lines[:_ROWS] if line.strip()]
     reader = csv.reader(
         lines,
         delimiter=separator,
         quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
-        escapechar="\\" if escaped else None,
+        escapechar="\\" if quoted and any('\\"' in line for line in lines) else None,
     )
     try:
         rows = [row for row, _ in zip(reader, range(_ROWS), strict=False)]
     except csv.Error:  # a field beyond its limit: the quotes are none
         return []
     return [row for row in rows if row]
-
-
-def _width(rows: list[list[str]]) -> tuple[int, float]:
-    """The usual number of fields, and the share of rows that have it; 0 where it fits nowhere."""
-    if not rows:
-        return 0, 0.0
-    counts = Counter(map(len, rows[1:] or rows))
-    width, often = counts.most_common(1)[0]
-    if width < 2 or len(rows[0]) not in (width, width - 1):
-        return width, 0.0
-    return width, often / counts.total()
 
 
 def _is_header(first: list[str], rest: list[list[str]], knows: Callable[[str], bool]) -> bool:

@@ -45,7 +45,7 @@ class Ledger:
         """What takes rows that cannot be told into columns."""
 
         def note(row: int, reason: str, text: str) -> None:
-            lost = max(1, text.count("\n"))  # rows that an open quote swallowed
+            lost = max(1, len(text.splitlines()))  # rows that an open quote swallowed
             self.rows += lost
             self.aside += lost
             self._writer.writerow([label, row, "", "", f"set aside: {reason}", text])

@@ -158,6 +158,8 @@ class TextTable:
 
     def _blame(self, row: Any, text: str) -> str:
         said = f"has {row.actual_columns} fields, expected {row.expected_columns}"
+        if (lines := len(text.splitlines())) > 1:
+            return f"{said}; runs over {lines} lines, so perhaps a quote is not closed"
         for other in ("\t", ";", ",", "|"):
             if other != self.dialect.separator and text.count(other) == row.expected_columns - 1:
                 return f"{said}; is separated by {other!r}"

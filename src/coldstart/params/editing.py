@@ -47,12 +47,19 @@ def with_keys(text: str, values: Mapping[str, Any]) -> str:
         for part in path:
             section[part] = section = dict(section[part])  # of its own, where it is an alias
         section[key] = value
-    if yaml.safe_load(changed) != wanted:
+    if not _says(changed, wanted):
         raise ParamsError(
             f"params.yaml: {', '.join(values)} cannot be changed in place, since aliases share "
             "their values; change them by hand"
         )
     return changed
+
+
+def _says(text: str, wanted: Any) -> bool:
+    try:
+        return bool(yaml.safe_load(text) == wanted)
+    except yaml.YAMLError:  # an alias has lost its anchor
+        return False
 
 
 def with_section(text: str, key: str, content: Mapping[str, Any]) -> str:
