@@ -15,6 +15,7 @@ import typer
 
 from coldstart import environment
 from coldstart.cli.data import accept, fetch
+from coldstart.cli.importing import import_
 from coldstart.cli.pipeline import (
     combine,
     evaluate,
@@ -47,13 +48,14 @@ STACK = "The stack"
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     PIPELINE: (validate, prepare, pretrain, meta_train, combine, evaluate, report),
     RESULTS: (leaderboard, compare, tune),
-    DATA: (fetch, accept),
+    DATA: (fetch, import_, accept),
     STACK: (work, params, up, down, run),
     MODELS: (publish, gate, promote, rollback, champion),
 }
 for _panel, _commands in PANELS.items():
     for _command in _commands:
-        app.command(rich_help_panel=_panel)(_command)
+        _name = _command.__name__.strip("_").replace("_", "-")  # import_ cannot be called import
+        app.command(_name, rich_help_panel=_panel)(_command)
 app.command(hidden=True)(note)
 
 

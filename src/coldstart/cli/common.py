@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import typer
 
 
 def cap_threads() -> None:
@@ -29,3 +33,15 @@ def our_protocol() -> None:
             "nothing else runs with it; set it back to coldstart"
         )
     cap_threads()
+
+
+def write_params(values: Mapping[str, Any]) -> None:
+    """Change dotted keys in ``params.yaml``, after a check of the whole; its comments stay."""
+    from coldstart import layout
+    from coldstart.methods import check_all
+    from coldstart.params.editing import read, with_keys, write
+
+    text = with_keys(read(layout.PARAMS), values)
+    check_all(text)
+    write(layout.PARAMS, text)
+    typer.echo(f"params.yaml: set {', '.join(values)}")

@@ -58,9 +58,14 @@ def params(
     set_: Overrides = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say what each key means.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only check; print nothing.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Set the keys of --set in params.yaml itself.")
+    ] = False,
 ) -> None:
     """Print the params of a run: params.yaml with a preset and changed keys, all checked."""
+    from coldstart.cli.common import write_params
     from coldstart.cli.explain import explanation
+    from coldstart.errors import ParamsError
     from coldstart.methods import check_all
     from coldstart.params import resolved
 
@@ -68,6 +73,11 @@ def params(
         from rich.console import Console
 
         Console().print(explanation())
+        return
+    if write:
+        if effort != "standard" or not set_:
+            raise ParamsError("--write: sets the keys of --set KEY=VALUE, without a preset")
+        write_params(_override(set_))
         return
     text = resolved(effort, _override(set_))
     checked = check_all(text)

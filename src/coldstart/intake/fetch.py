@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coldstart.data.sources import file_digests, read_source
-from coldstart.dvc_command import dvc
 from coldstart.errors import DataError
 from coldstart.intake.download import from_folder, from_recbole, from_url, from_zip
-from coldstart.intake.pin import check_pin, differences, pin_path, read_pins, write_pin
+from coldstart.intake.pin import check_pin, differences, pin, pin_path, read_pins
 from coldstart.params import DataParams
+
+IMPORTED = "import"
+"""``data.source`` of data that ``coldstart import`` made."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,6 @@ def fetch(params: DataParams, root: Path, *, update: bool = False) -> Fetched:
     """
     data = root / "data"
     folder = data / params.name
-    before = read_pins(data)
     downloaded = update or not folder.is_dir()
     changed: tuple[str, ...] = ()
     if downloaded:
@@ -50,17 +51,15 @@ def fetch(params: DataParams, root: Path, *, update: bool = False) -> Fetched:
     else:
         check_pin(data, params.name)
         changed = _changed(params, root, folder)
-    if (
-        not pin_path(data).is_file()
-        or dvc("status", "--json", pin_path(data).name, cwd=root).strip() != "{}"
-    ):
-        dvc("add", data.name, cwd=root)
-    if read_pins(data).get(params.name) != (digests := file_digests(folder)):
-        write_pin(data, params.name, digests)
-    return Fetched(folder, downloaded, pinned=read_pins(data) != before, changed=changed)
+    return Fetched(folder, downloaded, pinned=pin(root, params.name), changed=changed)
 
 
 def _download(params: DataParams, root: Path, folder: Path, *, update: bool) -> None:
+    if params.source == IMPORTED:
+        raise DataError(
+            f"{folder}: is made by `coldstart import FILE...`, which data.source says; run "
+            "that again, or get it from the DVC remote by `dvc pull data.dvc`"
+        )
     with _scratch(root) as scratch:
         fresh = scratch / params.name
         _bring(params, root, fresh)

@@ -17,7 +17,8 @@ class DataParams(Section):
         description="Folder under data/ and stem of its files.",
     )
     source: str = Field(
-        description="Where `coldstart fetch` finds it: 'recbole', a folder, or the URL of a zip."
+        description="Where `coldstart fetch` finds it: 'recbole', a folder, or the URL of a zip; "
+        "'import' if `coldstart import` made it."
     )
     min_rating: float = Field(description="Lowest rating of the scale.")
     max_rating: float = Field(description="Highest rating of the scale.")

@@ -13,8 +13,7 @@ from filelock import FileLock
 
 from coldstart import environment
 from coldstart.errors import ParamsError
-from coldstart.params import Params, Tuned
-from coldstart.tuning import params_file
+from coldstart.params import Params, Tuned, editing
 
 _RECORDS = "tuned"
 
@@ -34,18 +33,18 @@ def store(path: Path, group: str, name: str, values: Mapping[str, Any], tuned: T
     lock = environment.home() / "tuning" / "params.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):  # two studies may end at once
-        text = params_file.read(path)
+        text = editing.read(path)
         wanted = yaml.safe_load(text)
         # a new mapping: an alias of this section elsewhere in the file must keep its values
         wanted[group][name] = wanted[group][name] | values
         wanted[_RECORDS].setdefault(group, {})[name] = tuned.model_dump(mode="json")
-        changed = params_file.with_values(text, [group, name], values)
-        changed = params_file.with_section(changed, _RECORDS, wanted[_RECORDS])
+        changed = editing.with_values(text, [group, name], values)
+        changed = editing.with_section(changed, _RECORDS, wanted[_RECORDS])
         if yaml.safe_load(changed) != wanted:
             raise ParamsError(
                 f"{path}: {group}.{name} cannot be changed in place; set it by hand to {values}"
             )
-        params_file.write(path, changed)
+        editing.write(path, changed)
 
 
 def warnings(params: Params, raw: Mapping[str, Any]) -> list[str]:

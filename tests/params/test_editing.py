@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from coldstart.errors import ParamsError
-from coldstart.tuning.params_file import read, with_section, with_values, write
+from coldstart.params.editing import read, with_keys, with_section, with_values, write
 
 COMMITTED = (Path(__file__).parents[2] / "params.yaml").read_text()
 TEXT = """\
@@ -92,3 +92,51 @@ def test_writing_keeps_line_ends_and_mode(tmp_path: Path) -> None:
     )
     assert path.stat().st_mode & 0o777 == 0o640
     assert [p.name for p in tmp_path.iterdir()] == ["params.yaml"]
+
+
+LISTS = """\
+prepare:
+  folds: [0, 1]  # on one line
+  shots:  # below each other
+    - 0
+    - 5
+  # about what follows
+  empty:
+  nothing: null # yet
+shared: &shared {a: 1}
+again: *shared
+"""
+
+
+def test_keys_take_lists_mappings_and_nothing() -> None:
+    after = with_keys(
+        LISTS,
+        {"prepare.folds": [2], "prepare.shots": [0, 1, 3], "prepare.empty": {"b": [2]}},
+    )
+    expected = LISTS.replace("[0, 1]", "[2]").replace("- 0\n    - 5", "[0, 1, 3]")
+    expected = expected.replace("empty:", "empty: {b: [2]}")
+    assert after == expected
+    assert with_keys(LISTS, {"prepare.nothing": "a: b"}) == LISTS.replace("null", "'a: b'")
+
+
+def test_an_alias_is_not_changed_from_two_sides() -> None:
+    for key, value in {"again.a": 2, "shared.a": 2, "again": {"b": 2}}.items():
+        with pytest.raises(ParamsError, match=f"{key} cannot be changed in place, since aliases"):
+            with_keys(LISTS, {key: value})
+
+
+def test_every_key_of_the_committed_file_can_be_set_to_what_it_is() -> None:
+    keys: dict[str, object] = {}
+
+    def collect(section: dict[str, object], path: str) -> None:
+        for key, value in section.items():
+            if isinstance(value, dict) and value:
+                collect(value, f"{path}{key}.")
+            else:
+                keys[f"{path}{key}"] = value
+
+    collect(yaml.safe_load(COMMITTED), "")
+    after = with_keys(COMMITTED, keys)
+    assert yaml.safe_load(after) == yaml.safe_load(COMMITTED)
+    comments = [line.split("#", 1)[1] for line in COMMITTED.splitlines() if "#" in line]
+    assert comments == [line.split("#", 1)[1] for line in after.splitlines() if "#" in line]

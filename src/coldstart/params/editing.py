@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from yaml.nodes import MappingNode, Node
+from yaml.nodes import CollectionNode, MappingNode, Node
 
 from coldstart.errors import ParamsError
 
 
 def with_values(text: str, path: Sequence[str], values: Mapping[str, Any]) -> str:
-    """``text`` with other scalars in the mapping at ``path``.
+    """``text`` with other values in the mapping at ``path``.
 
     Raises:
         ParamsError: a key is not there as it stands, for instance because it comes from an alias.
@@ -26,10 +26,40 @@ def with_values(text: str, path: Sequence[str], values: Mapping[str, Any]) -> st
     spans = []
     for name, value in values.items():
         node = _child(section, name, path)[1]
-        spans.append((node.start_mark.index, _end(node), _scalar(value)))
+        spans.append((node.start_mark.index, _end(node), _on_one_line(value)))
     for start, end, new in sorted(spans, reverse=True):
-        text = text[:start] + new + text[end:]
+        gap = " " if start == end else ""  # a key without a value has no space after it
+        text = text[:start] + gap + new + text[end:]
     return text
+
+
+def with_keys(text: str, values: Mapping[str, Any]) -> str:
+    """``text`` with other values of dotted keys such as ``prepare.shots``, comments and all.
+
+    Raises:
+        ParamsError: a key is not there, or not as it stands; nothing else would have changed.
+    """
+    changed, wanted = text, yaml.safe_load(text)
+    for dotted, value in values.items():
+        *path, key = dotted.split(".")
+        changed = with_values(changed, path, {key: value})
+        section = wanted
+        for part in path:
+            section[part] = section = dict(section[part])  # of its own, where it is an alias
+        section[key] = value
+    if not _says(changed, wanted):
+        raise ParamsError(
+            f"params.yaml: {', '.join(values)} cannot be changed in place, since aliases share "
+            "their values; change them by hand"
+        )
+    return changed
+
+
+def _says(text: str, wanted: Any) -> bool:
+    try:
+        return bool(yaml.safe_load(text) == wanted)
+    except yaml.YAMLError:  # an alias has lost its anchor
+        return False
 
 
 def with_section(text: str, key: str, content: Mapping[str, Any]) -> str:
@@ -72,11 +102,13 @@ def _child(node: Node | None, key: str, path: Sequence[str]) -> tuple[Node, Node
 
 
 def _end(node: Node) -> int:
-    """Where a node's text ends; a block mapping's own mark lies behind the comments after it."""
-    if isinstance(node, MappingNode) and not node.flow_style and node.value:
-        return _end(node.value[-1][1])
+    """Where a node's text ends; that of a block has its own mark behind the comments after it."""
+    if isinstance(node, CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _end(last[1] if isinstance(node, MappingNode) else last)
     return int(node.end_mark.index)
 
 
-def _scalar(value: Any) -> str:
-    return str(yaml.safe_dump(value)).split("\n", 1)[0]
+def _on_one_line(value: Any) -> str:
+    dumped = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
+    return str(dumped).split("\n", 1)[0]

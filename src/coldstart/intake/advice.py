@@ -1,0 +1,73 @@
+"""The keys of ``params.yaml`` that a dataset asks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from coldstart.intake.facts import Facts
+from coldstart.intake.fetch import IMPORTED
+
+# min_ratings, query_size, shots: the longest that enough users reach is taken
+_PROTOCOLS = (
+    (30, 10, [0, 1, 3, 5, 10, 20]),
+    (20, 10, [0, 1, 3, 5, 10]),
+    (15, 5, [0, 1, 3, 5, 10]),
+    (10, 5, [0, 1, 3, 5]),
+    (6, 3, [0, 1, 3]),
+    (3, 2, [0, 1]),
+    (2, 1, [0, 1]),
+)
+_SHARE, _ENOUGH = 1 / 3, 2_000  # of the users, or so many of them, are enough
+_FEW = 200  # users; below, validation needs a larger share of them
+_MOST_ROWS = 1_000  # that validate.min_ratings asks for, where there are as many
+_SCALES = ((1.0, 5.0), (0.5, 5.0), (0.0, 5.0), (1.0, 10.0), (0.0, 10.0), (0.0, 100.0))
+_LIKED = 0.75  # of the way from the lowest to the highest rating
+
+
+def advice(name: str, facts: Facts) -> dict[str, Any]:
+    """Key -> value, for what depends on the data.
+
+    The scale is the usual one that the ratings fill to its top, else what they span; an item is
+    liked from the first level on that lies three quarters up the scale, 4 of 1 to 5.
+    """
+    histories = facts.histories()
+    reach = {p[0]: int((histories >= p[0]).sum()) for p in _PROTOCOLS}
+    least, query, shots = next(
+        (p for p in _PROTOCOLS if reach[p[0]] >= min(_SHARE * len(histories), _ENOUGH)),
+        _PROTOCOLS[-1],
+    )
+    keys: dict[str, Any] = {"data.name": name, "data.source": IMPORTED}
+    keys |= _scale(facts)
+    keys |= {
+        "validate.min_ratings": min(_MOST_ROWS, facts.rows // 2 or 1),
+        "validate.max_duplicate_share": _share_above(facts.repeats() / facts.rows),
+        "prepare.min_ratings": least,
+        "prepare.query_size": query,
+        "prepare.shots": shots,
+        "prepare.validation_share": 0.25 if reach[least] < _FEW else 0.125,
+        "gate.shot": max(k for k in shots if k <= 5),
+    }
+    if not facts.rated:
+        keys |= {"head": "ranking", "meta_train.negatives.number": 4, "gate.metric": "recall@10"}
+    return keys
+
+
+def _scale(facts: Facts) -> dict[str, float]:
+    if not facts.rated:
+        only = facts.lowest if np.isfinite(facts.lowest) else 1.0  # a rating that all rows have
+        return {"data.min_rating": only - 1, "data.max_rating": only, "data.like": only}
+    low, high = facts.lowest, facts.highest
+    usual = [s for s in _SCALES if s[0] <= low and high == s[1] and (s != _SCALES[1] or low < 1)]
+    if facts.ratings and usual:
+        low, high = max(usual)
+    like = low + _LIKED * (high - low)
+    levels = [level for level in facts.ratings if level >= like]
+    like = min(levels) if levels else float(f"{like:.3g}")
+    return {"data.min_rating": low, "data.max_rating": high, "data.like": like}
+
+
+def _share_above(share: float) -> float:
+    """A limit with some room above what is there, no less than the usual one."""
+    return 0.05 if share <= 0.04 else min(1.0, float(np.ceil(share * 12) / 10))

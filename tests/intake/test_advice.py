@@ -1,0 +1,88 @@
+"""The keys that data asks for: scale, protocol, limits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from coldstart.intake.advice import advice
+from coldstart.intake.facts import Facts
+
+
+def facts(histories: list[int], ratings: list[float] | None = None) -> Facts:
+    """Users with as many different items each; ratings in turn."""
+    user = np.repeat([f"u{n}" for n in range(len(histories))], histories)
+    item = np.concatenate([[f"i{n}" for n in range(count)] for count in histories])
+    table = pd.DataFrame({"user": user, "item": item}, dtype="str")
+    if ratings is not None:
+        table["rating"] = np.resize(np.array(ratings, dtype="float64"), len(table))
+    counted = Facts()
+    for start in range(0, len(table), 50):  # as it comes, in parts
+        counted.add(table.iloc[start : start + 50])
+    return counted
+
+
+@pytest.mark.parametrize(
+    ("ratings", "scale"),
+    [
+        ([1, 2, 3, 4, 5], (1, 5, 4)),
+        ([2, 3, 5], (1, 5, 5)),
+        ([0.5, 1, 4, 4.5, 5], (0.5, 5, 4)),
+        ([0, 1, 2, 3, 4, 5], (0, 5, 4)),
+        ([1, 5, 7, 8, 10], (1, 10, 8)),
+        ([0, 5, 8, 10], (0, 10, 8)),
+        ([0, 1], (0, 1, 1)),
+        ([-10, -3.5, 5.5, 10], (-10, 10, 5.5)),
+        ([1, 4], (1, 4, 4)),
+    ],
+)
+def test_scale(ratings: list[float], scale: tuple[float, float, float]) -> None:
+    found = advice("d", facts([40] * 10, ratings))
+    assert tuple(found[f"data.{key}"] for key in ("min_rating", "max_rating", "like")) == scale
+    assert "head" not in found
+
+
+def test_a_scale_without_levels() -> None:
+    ratings = np.linspace(-10, 10, 5000).tolist()
+    found = advice("d", facts([50] * 100, ratings))
+    assert (found["data.min_rating"], found["data.max_rating"], found["data.like"]) == (-10, 10, 5)
+
+
+@pytest.mark.parametrize(("ratings", "only"), [(None, 1.0), ([1.0], 1.0), ([5.0], 5.0)])
+def test_without_ratings_every_row_is_a_like(ratings: list[float] | None, only: float) -> None:
+    found = advice("d", facts([40] * 10, ratings))
+    assert found["data.min_rating"] < found["data.like"] == found["data.max_rating"] == only
+    assert (found["head"], found["gate.metric"]) == ("ranking", "recall@10")
+
+
+@pytest.mark.parametrize(
+    ("histories", "protocol"),
+    [
+        ([30] * 34 + [5] * 66, (30, 10, [0, 1, 3, 5, 10, 20], 5)),
+        ([30] * 33 + [5] * 67, (3, 2, [0, 1], 1)),
+        ([29] * 100, (20, 10, [0, 1, 3, 5, 10], 5)),
+        ([19] * 100, (15, 5, [0, 1, 3, 5, 10], 5)),
+        ([14] * 100, (10, 5, [0, 1, 3, 5], 5)),
+        ([9] * 100, (6, 3, [0, 1, 3], 3)),
+        ([5] * 100, (3, 2, [0, 1], 1)),
+        ([1] * 100, (2, 1, [0, 1], 1)),
+        ([30] * 2000 + [2] * 9000, (30, 10, [0, 1, 3, 5, 10, 20], 5)),
+    ],
+)
+def test_protocol(histories: list[int], protocol: tuple[int, int, list[int], int]) -> None:
+    found = advice("d", facts(histories))
+    keys = ("prepare.min_ratings", "prepare.query_size", "prepare.shots", "gate.shot")
+    assert tuple(found[key] for key in keys) == protocol
+
+
+def test_limits_leave_room_for_what_is_there() -> None:
+    few = facts([40] * 3)
+    assert advice("d", few)["validate.min_ratings"] == 60
+    assert advice("d", few)["validate.max_duplicate_share"] == 0.05
+    repeated = pd.DataFrame({"user": ["u"] * 10, "item": ["i"] * 5 + list("abcde")}, dtype="str")
+    counted = Facts()
+    counted.add(repeated)
+    assert counted.repeats() == 4
+    assert counted.histories().tolist() == [6]
+    assert advice("d", counted)["validate.max_duplicate_share"] == 0.5
