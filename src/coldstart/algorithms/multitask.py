@@ -261,7 +261,9 @@ class MultiTask(MetaLearner[MultiTaskParams]):
 
     @cached_property
     def _start(self) -> Theta:
-        return self.initial(self.backbone, self.params, self.head, seed=0)
+        start = self.initial(self.backbone, self.params, self.head, seed=0)
+        device = self.backbone.offset_CN.device
+        return {name: value.to(device) for name, value in start.items()}
 
 
 def weighted(losses: Tensor, log_variances: Tensor) -> Tensor:

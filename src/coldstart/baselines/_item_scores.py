@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from coldstart.baselines._base import ItemTable
@@ -18,7 +17,7 @@ class ItemScores(ItemTable):
 
     def adapt(self, support: Support) -> State:
         """Nothing is learnt from the support."""
-        return {"nothing_B0": torch.empty(support.n_users, 0)}
+        return {"nothing_B0": support.users_BF[:, :0]}
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """The items' scores."""

@@ -112,7 +112,7 @@ class ItemKNN(OffsetModel):
         where_BT = self.neighbours_NK[state["items_BS"]].long().flatten(1)
         weight_BSK = self.similarity_NK[state["items_BS"]] * state["mask_BS"][..., None]
         push_BT = (weight_BSK * state["rest_BS"][..., None]).flatten(1)
-        empty_BN = torch.zeros(len(where_BT), self.n_items)
+        empty_BN = push_BT.new_zeros(len(where_BT), self.n_items)
         sum_BN = empty_BN.scatter_add(1, where_BT, push_BT)
         weight_BN = empty_BN.scatter_add(1, where_BT, weight_BSK.abs().flatten(1))
         return self._predict(self.item_N, state, sum_BN, weight_BN)

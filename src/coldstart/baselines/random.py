@@ -38,8 +38,9 @@ class Random(Baseline):
     def adapt(self, support: Support) -> State:
         """A key per user, the same in any order of the support."""
         ratings_BS = mix(mix(support.items_BS) + _bits(support.targets_BS)) * support.mask_BS
-        position_F = mix(torch.arange(support.users_BF.shape[1]))
-        attributes_BF = mix(_bits(support.users_BF) + position_F)
+        users_BF = support.users_BF
+        position_F = mix(torch.arange(users_BF.shape[1], device=users_BF.device))
+        attributes_BF = mix(_bits(users_BF) + position_F)
         return {"key_B": mix(ratings_BS.sum(1) + mix(attributes_BF.sum(1) + self.seed))}
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
@@ -50,7 +51,9 @@ class Random(Baseline):
 
     def score_catalogue(self, state: State) -> Prediction:
         """As :meth:`score`."""
-        return self.score(state, torch.arange(self.n_items).expand(len(state["key_B"]), -1))
+        key_B = state["key_B"]
+        items_N = torch.arange(self.n_items, device=key_B.device)
+        return self.score(state, items_N.expand(len(key_B), -1))
 
 
 def mix(keys: Tensor) -> Tensor:

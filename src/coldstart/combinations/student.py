@@ -16,18 +16,14 @@ Everything in it is learnt by Adam from three targets (Hinton et al. 2015; FitNe
 The student starts from those components: item vectors are the loadings, so it differs from the
 teacher by what a few components leave and by how a user's place among them is found.
 
-Legend: T lessons (users), E factors, F user features, X = E * E + 3 * E
-what an item adds to a user.
+Legend: T lessons (users), E factors, F user features.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
@@ -101,24 +97,11 @@ class Student(Combination, Recommender):
         return cls(student.theta, student._squared_error(ingredients.spare()))
 
     def adapt(self, support: Support) -> State:
-        """One solve per user, in numpy: for one user, dispatch is most of a torch call's cost."""
-        served = self._served
-        E = served.prior_FE.shape[1]
-        rows_BSX = served.rows_NX.take(support.items_BS.numpy(), 0)
-        mask_BS = support.mask_BS.numpy().astype(np.float32)
-        sums_BX = (mask_BS[:, None] @ rows_BSX)[:, 0]
-        x_BSE = rows_BSX[..., E * E : E * E + E]
-        right_BE = ((support.targets_BS.numpy() * mask_BS)[:, None] @ x_BSE)[:, 0]
-        right_BE -= sums_BX[:, E * E + E : E * E + 2 * E]
-        count_B1 = mask_BS.sum(1, keepdims=True)
-        choice_BE = sums_BX[:, E * E + 2 * E :] / (count_B1 + served.damping)
-        right_BE += support.users_BF.numpy() @ served.prior_FE + choice_BE
-        gram_BEE = sums_BX[:, : E * E].reshape(-1, E, E) + served.penalty_EE
-        mean_BE = np.linalg.solve(gram_BEE, right_BE[..., None])[..., 0]
-        place_B = np.minimum(count_B1[:, 0], len(self.variance_K) - 1).astype(np.int64)
+        """One solve per user."""
+        place_B = support.mask_BS.sum(1).clamp(max=len(self.variance_K) - 1)
         return {
-            "mean_BE": torch.from_numpy(mean_BE),
-            "variance_B1": self.variance_K[torch.from_numpy(place_B)][:, None],
+            "mean_BE": fold_in(self.theta, support),
+            "variance_B1": self.variance_K[place_B][:, None],
         }
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
@@ -128,8 +111,8 @@ class Student(Combination, Recommender):
 
     def score_catalogue(self, state: State) -> Prediction:
         """One matrix product."""
-        served = self._served
-        return Prediction(torch.addmm(self.theta["offset_N"], state["mean_BE"], served.x_EN))
+        offset_N, x_NE = self.theta["offset_N"], self.theta["x_NE"]
+        return Prediction(torch.addmm(offset_N, state["mean_BE"], x_NE.mT))
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights and the variances."""
@@ -151,34 +134,6 @@ class Student(Combination, Recommender):
             mean_BQ = self.score(self.adapt(episodes.support.first(k)), episodes.items_BQ).mean
             errors.append(episodes.mean_over_users((mean_BQ - episodes.targets_BQ).square()))
         return over_neighbours(torch.stack(errors)).float()
-
-    @cached_property
-    def _served(self) -> Served:
-        with torch.inference_mode(False), torch.no_grad():
-            x_NE, penalty_E = self.theta["x_NE"], self.theta["log_penalty_E"].exp()
-            rows = [
-                (x_NE[:, :, None] * x_NE[:, None, :]).flatten(1),
-                x_NE,
-                x_NE * self.theta["offset_N"][:, None],
-                choices(self.theta) * penalty_E,
-            ]
-            return Served(
-                rows_NX=torch.cat(rows, 1).numpy(),
-                prior_FE=(self.theta["prior_FE"] * penalty_E).numpy(),
-                penalty_EE=torch.diag(penalty_E).numpy(),
-                damping=float(self.theta["log_damping"].exp()),
-                x_EN=x_NE.mT.contiguous(),
-            )
-
-
-class Served(NamedTuple):
-    """What serving reads, fixed once the student has learnt."""
-
-    rows_NX: NDArray[Any]  # x x', x, offset x, and P c
-    prior_FE: NDArray[Any]  # A P
-    penalty_EE: NDArray[Any]
-    damping: float
-    x_EN: Tensor
 
 
 WEIGHTS = ("offset_N", "x_NE", "prior_FE", "choice_JE", "log_penalty_E", "log_damping")
@@ -241,7 +196,7 @@ def terms(theta: Theta, taught: Lessons) -> Terms:
 
 
 def fold_in(theta: Theta, support: Support) -> Tensor:
-    """Weights of users: ``[T, E]``; what :meth:`Student.adapt` computes, differentiable."""
+    """Weights of users: ``[T, E]``."""
     x_TSE = theta["x_NE"][support.items_BS] * support.mask_BS[..., None]
     rest_TS = (support.targets_BS - theta["offset_N"][support.items_BS]) * support.mask_BS
     penalty_E = theta["log_penalty_E"].exp()

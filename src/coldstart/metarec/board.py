@@ -32,6 +32,7 @@ from coldstart.models.recommender import Recommender
 from coldstart.params import Params
 from coldstart.progress import progress, silent
 from coldstart.training.checkpoint import Checkpoints
+from coldstart.training.device import usable
 from coldstart.training.fold import train_fold
 from coldstart.training.interrupt import Interrupt
 
@@ -83,7 +84,7 @@ def _trained(
 ) -> Recommender:
     seed = params.meta_train.seeds[0]
     learner = ALGORITHMS[name].create(backbone, section, HEADS[params.head], seed)
-    learner = learner.to(params.device)
+    learner = learner.to(usable(params.device))
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Checkpoints(Path(folder))
         trained = train_fold(learner, params, data, FOLD, seed, checkpoints, Interrupt())

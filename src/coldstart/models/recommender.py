@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple, Self
 
+import torch
 from torch import Tensor
 
 from coldstart.data.episodes import Support
@@ -67,6 +68,11 @@ class Recommender(ABC):
     @abstractmethod
     def from_bundle(cls, bundle: Bundle) -> Self:
         """The inverse of :meth:`to_bundle`."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same method on another device; supports and states are to be there too."""
+        tensors = {name: value.to(device) for name, value in self.tensors().items()}
+        return self.from_bundle(Bundle(self.kind, self.config(), tensors))
 
     def to_bundle(self) -> Bundle:
         """The method as tensors and JSON."""

@@ -20,6 +20,7 @@ from coldstart.models.heads import HEADS
 from coldstart.params import Params, Section, load_params
 from coldstart.training.allocator import keep_freed_memory
 from coldstart.training.checkpoint import Checkpoints, digest
+from coldstart.training.device import usable
 from coldstart.training.fold import train_fold
 from coldstart.training.interrupt import on_sigterm
 from coldstart.training.loop import Row
@@ -39,8 +40,7 @@ def run(algorithm: str) -> None:
     if algorithm not in params.meta_train.algorithms:
         chosen = ", ".join(params.meta_train.algorithms)
         raise ParamsError(f"meta_train.algorithms: {algorithm!r} is not in it; there are: {chosen}")
-    if params.device == "cuda" and not torch.cuda.is_available():
-        raise ParamsError("device: 'cuda' is not allowed: no CUDA device here; set it to 'cpu'")
+    usable(params.device)
     torch.set_num_threads(params.threads)
     keep_freed_memory()
     prepared = Prepared.load()

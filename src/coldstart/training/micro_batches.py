@@ -8,6 +8,7 @@ the users, sum to that of the whole batch.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -33,13 +34,17 @@ def batch_gradient(
     total = torch.zeros((), device=episodes.items_BQ.device)
     sums: Theta = {}
     for part in _parts(episodes, params.accumulate):
-        # no cache: it would hand a cast made without a graph to a pass that needs one
-        with torch.autocast(total.device.type, torch.bfloat16, mixed, cache_enabled=False):
+        with _rounded(total.device) if mixed else nullcontext():
             loss, gradients = learner.meta_gradient(theta, part)
         share = part.n_users / episodes.n_users
         total = total + share * loss
         sums = {name: share * g + sums.get(name, 0.0) for name, g in gradients.items()}
     return total, sums
+
+
+def _rounded(device: torch.device) -> torch.autocast:
+    # no cache: it would hand a cast made without a graph to a pass that needs one
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 def _parts(episodes: Episodes, number: int) -> Iterator[Episodes]:

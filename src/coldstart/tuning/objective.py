@@ -35,6 +35,7 @@ from coldstart.models.heads import HEADS
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params, Section
 from coldstart.training.checkpoint import Checkpoints
+from coldstart.training.device import usable
 from coldstart.training.fold import train_fold
 from coldstart.training.interrupt import Interrupt
 from coldstart.tuning.target import Target
@@ -183,7 +184,7 @@ class Objective:
 
         with TemporaryDirectory() as folder:
             trained = train_fold(
-                learner.to(params.device),
+                learner.to(usable(params.device)),
                 params,
                 self._prepared,
                 fold.number,
