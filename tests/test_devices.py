@@ -112,6 +112,9 @@ def _everything(model: Recommender, episodes: Episodes) -> Iterator[Tensor]:
         yield from (x for x in model.score(state, episodes.items_BQ) if x is not None)
         yield model.score_catalogue(state).mean
         yield model.rank_catalogue(state)
+        state = model.update(state, episodes.items_BQ[:, 0], episodes.targets_BQ[:, 0])
+        yield from state.values()
+        yield model.rank_catalogue(state)
 
 
 @pytest.mark.parametrize("name", [*BASELINES, *ALGORITHMS, *COMBINATIONS])

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from coldstart.algorithms._base import MetaLearner
-from coldstart.algorithms._bayes_sums import Sums
 from coldstart.algorithms.bayes_head import BayesHead
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.description import descriptions
+from coldstart.models.foldin import found_in
 
 Make = Callable[..., MetaLearner[Any]]
 
@@ -88,35 +88,6 @@ def test_equals_the_normal_equations(
         np.testing.assert_allclose(prediction.variance[user], expected, rtol=1e-9)
 
 
-def test_one_rating_at_a_time_equals_the_batch(
-    make: Make, make_episodes: Callable[..., Episodes]
-) -> None:
-    learner = make("bayes_head", dtype=torch.float64)
-    assert isinstance(learner, BayesHead)
-    support = make_episodes(n_users=4, support=12, dtype=torch.float64).support
-    support = support._replace(mask_BS=torch.ones_like(support.mask_BS))
-    state = learner.adapt(support.first(0))
-    for k in range(12):
-        state = learner.update(state, support.items_BS[:, k], support.targets_BS[:, k])
-        batch = learner.adapt(support.first(k + 1))
-        for name, value in batch.items():
-            torch.testing.assert_close(state[name], value)
-
-
-@pytest.mark.parametrize("size", [0, 3, 30])
-def test_serving_equals_the_path_that_is_trained(
-    make: Make, make_episodes: Callable[..., Episodes], size: int
-) -> None:
-    learner = make("bayes_head", dtype=torch.float64)
-    support = _history(make_episodes(n_users=7, support=size, dtype=torch.float64)).support
-    served, trained = (
-        learner.adapt(support),
-        learner.adapt_with(learner.theta, support, training=True),
-    )
-    for name, value in trained.items():
-        torch.testing.assert_close(served[name], value)
-
-
 def test_a_user_who_is_hard_to_fit_is_predicted_with_more_noise(
     head: BayesHead, episodes: Episodes
 ) -> None:
@@ -139,9 +110,8 @@ def test_more_ratings_mean_less_variance(head: BayesHead, episodes: Episodes) ->
     support = _double(episodes)
     spreads = []
     for k in (0, 2, 5):
-        second_BEE = Sums.of(head.adapt(support.first(k))["sums_BX"]).second_BEE
-        precision_BEE = torch.eye(second_BEE.shape[-1]) + second_BEE
-        spreads.append(torch.linalg.inv(precision_BEE).diagonal(dim1=1, dim2=2))
+        found = found_in(head.adapt(support.first(k)))
+        spreads.append(found.covariance.diagonal(dim1=1, dim2=2))
     for more, fewer in pairwise(spreads):
         assert (fewer <= more + 1e-12).all()
     assert (spreads[-1] < spreads[0])[support.mask_BS.any(1)].all()
@@ -187,6 +157,5 @@ def test_an_unseen_item_may_be_noisier(make: Make, episodes: Episodes) -> None:
     rare = int(learner.backbone.count_CN[0].argmin())
     common = int(learner.backbone.count_CN[0].argmax())
     assert isinstance(noisy, BayesHead)
-    items_BQ = torch.tensor([[rare, common]])
-    variance = noisy._noise(noisy.theta, items_BQ, torch.zeros_like(items_BQ))
-    assert variance[0, 0] > variance[0, 1] >= 1.0
+    variance_N = noisy.noise(noisy.theta)[0]
+    assert variance_N[rare] > variance_N[common] >= 1.0

@@ -184,6 +184,35 @@ def test_state_has_the_user_as_first_dimension(make: Make, episodes: Episodes, n
 
 
 @NAMES
+@HEADS
+def test_one_more_rating(make: Make, episodes: Episodes, name: str, head: str) -> None:
+    """Exact where the method says so; always repeatable, per user, and to be repeated."""
+    learner = make(name, head=head)
+    support = _targets(episodes, head)
+    support = support._replace(mask_BS=torch.ones_like(support.mask_BS))
+    start = learner.adapt(support.first(2))
+    first = learner.update(start, support.items_BS[:, 2], support.targets_BS[:, 2])
+    state = learner.update(first, support.items_BS[:, 3], support.targets_BS[:, 3])
+    found = learner.score_catalogue(state).mean
+    if learner.exact_update:
+        expected = learner.score_catalogue(learner.adapt(support.first(4))).mean
+        torch.testing.assert_close(found, expected, **TOLERANCE)
+    before = learner.score_catalogue(start).mean
+    assert found.isfinite().all()
+    if head == "rating":  # where a probability may be at its bound
+        assert ((found - before).abs().amax(1) > 1e-4).all()
+    torch.testing.assert_close(learner.score_catalogue(start).mean, before, rtol=0, atol=0)
+    assert not any(value.requires_grad for value in state.values())
+    with torch.inference_mode():
+        other = learner.adapt(support.rows(slice(2, 3)).first(2))
+        for k in (2, 3):
+            items_B, targets_B = support.items_BS[2:3, k].clone(), support.targets_BS[2:3, k] * 1
+            other = learner.update(other, items_B, targets_B)
+        alone = learner.score_catalogue(other).mean
+    torch.testing.assert_close(alone[0], found[2], **TOLERANCE)
+
+
+@NAMES
 def test_adapting_changes_no_parameter_and_works_in_inference_mode(
     make: Make, episodes: Episodes, name: str
 ) -> None:

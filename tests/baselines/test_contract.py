@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from coldstart.baselines import BASELINES, Baseline, check_params
-from coldstart.baselines.vbpmf import VBPMF
 from coldstart.baselines.vbpmf_implicit import PRIOR_USERS, VBPMFImplicit
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.data.prepared import Prepared
@@ -135,19 +134,21 @@ def test_the_order_of_the_support_changes_nothing(baseline: Baseline, episodes: 
     )
 
 
-@pytest.mark.parametrize("name", ["vbpmf", "vbpmf_implicit"])
-def test_one_rating_at_a_time_equals_the_batch(
-    name: str, fit_on: FIT, params: Params, episodes: Episodes
-) -> None:
-    model = _fit(name, fit_on, params)
-    assert isinstance(model, VBPMF)
+def test_one_rating_at_a_time_equals_the_batch(baseline: Baseline, episodes: Episodes) -> None:
     support = episodes.support
-    state = model.adapt(support.first(0))
+    state = baseline.adapt(support.first(0))
     for k in range(support.items_BS.shape[1]):
-        state = model.update(state, support.items_BS[:, k], support.targets_BS[:, k])
-        batch = model.adapt(support.first(k + 1))
+        state = baseline.update(state, support.items_BS[:, k], support.targets_BS[:, k])
+        batch = baseline.adapt(support.first(k + 1))
+        assert state.keys() == batch.keys()
         for key, value in batch.items():
             torch.testing.assert_close(state[key], value, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(
+            baseline.score_catalogue(state).mean,
+            baseline.score_catalogue(batch).mean,
+            rtol=1e-4,
+            atol=1e-4,
+        )
 
 
 def test_calibration_takes_the_share_of_the_mean_error_that_users_outweigh_the_prior(

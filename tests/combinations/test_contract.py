@@ -92,6 +92,18 @@ def test_a_user_alone_is_scored_as_in_a_batch(model: Recommender, episodes: Epis
     )
 
 
+def test_one_rating_at_a_time_equals_the_batch(model: Recommender, episodes: Episodes) -> None:
+    """Of members that are exact; the number of ratings chooses weights and variance."""
+    support = episodes.support
+    state = model.adapt(support.first(0))
+    for k in range(support.items_BS.shape[1]):
+        state = model.update(state, support.items_BS[:, k], support.targets_BS[:, k])
+        found = model.score(state, episodes.items_BQ)
+        batch = model.score(model.adapt(support.first(k + 1)), episodes.items_BQ)
+        torch.testing.assert_close(found, batch, **TOLERANCE)
+    assert model.exact_update
+
+
 def test_an_unknown_item_in_the_support(model: Recommender, episodes: Episodes) -> None:
     unknown = episodes.support._replace(items_BS=torch.zeros_like(episodes.support.items_BS))
     moved = _catalogue(model, unknown) - _catalogue(model, episodes.support.first(0))

@@ -110,9 +110,8 @@ class MetaLearner(Recommender, Generic[P]):
         Works in ``torch.inference_mode`` too, although gradients may be taken inside.
         """
         with torch.inference_mode(False), torch.no_grad():
-            support = Support(*(t.clone() if t.is_inference() else t for t in support))
-            support = support._replace(crossfit_B=torch.zeros_like(support.crossfit_B))
-            return self.adapt_with(self.theta, support, training=False)
+            support = Support(*ordinary(support._asdict()).values())
+            return self.adapt_with(self.theta, support.of_new_users(), training=False)
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """See :meth:`Recommender.score`."""
@@ -148,6 +147,11 @@ class MetaLearner(Recommender, Generic[P]):
         backbone = Backbone(kind=bundle.config["backbone"], **parts["backbone"])
         params: Any = cls.Params.model_validate(bundle.config["params"])
         return cls(backbone, params, HEADS[bundle.config["head"]], parts["theta"])
+
+
+def ordinary(state: State) -> State:
+    """The same tensors, fit for gradients where ``torch.inference_mode`` made them."""
+    return {n: value.clone() if value.is_inference() else value for n, value in state.items()}
 
 
 def judged(episodes: Episodes) -> tuple[Tensor, Tensor, Tensor | None]:

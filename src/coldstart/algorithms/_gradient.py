@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from coldstart.algorithms._base import MetaLearner, Theta, in_chunks
+from coldstart.algorithms._base import MetaLearner, Theta, in_chunks, ordinary
 from coldstart.algorithms._inner_loop import FanInSGD, Rule, Weights, descend
 from coldstart.algorithms._network import (
     Items,
@@ -28,7 +28,7 @@ from coldstart.algorithms._online import RuleName, online_step
 from coldstart.data.episodes import Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.heads import Head
-from coldstart.models.recommender import Prediction, State
+from coldstart.models.recommender import Prediction, State, one_rating
 from coldstart.params import search
 
 
@@ -68,6 +68,7 @@ G = TypeVar("G", bound=InnerParams)
 class GradientLearner(MetaLearner[G]):
     """Adapts by ``inner_steps`` steps of a rule on the support loss."""
 
+    exact_update = False
     second_order = False
     """Whether meta-training differentiates through the inner steps."""
 
@@ -126,20 +127,15 @@ class GradientLearner(MetaLearner[G]):
         rule: RuleName = "sgd",
         rate: float | None = None,
     ) -> State:
-        """Add one rating per user to the state by a step on it, see ``algorithms/online.py``.
+        """Add one rating per user to the state by a step on it, see ``algorithms/_online.py``.
 
         Not what adapting to all ratings at once gives, which takes ``inner_steps`` on all of them.
         ``rate`` is that of the rule; None: the inner rate.
         """
-        one = Support(
-            items_BS=items_B.unsqueeze(1),
-            targets_BS=targets_B.unsqueeze(1),
-            mask_BS=torch.ones_like(items_B.unsqueeze(1), dtype=torch.bool),
-            users_BF=state["users_B1F"].squeeze(1),
-            crossfit_B=torch.zeros_like(items_B),
-        )
         rate = self.params.inner_rate if rate is None else rate
         with torch.inference_mode(False), torch.no_grad():
+            state = ordinary(state)
+            one = one_rating(items_B.clone(), targets_B.clone(), state["users_B1F"].squeeze(1))
             loss = self.inner_loss(self.theta, one)
             return online_step(loss, state, self._adapted, rule, rate)
 

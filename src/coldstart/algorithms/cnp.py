@@ -23,7 +23,7 @@ from coldstart.algorithms._pairs import PairLearner, PairParams, dense, shrinkag
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.heads import Head, RatingHead, masked_mean
-from coldstart.models.recommender import Prediction, State
+from coldstart.models.recommender import Prediction, State, kept
 
 _REACH = 4.0
 """Largest logarithm of a variance, either way."""
@@ -83,11 +83,10 @@ class CNP(PairLearner[PairParams]):
         encoded_BSH = torch.relu(pair_BSY @ theta["encode1_YH"] + theta["encode1_H"])
         encoded_BSH = torch.tanh(encoded_BSH @ theta["encode2_HH"])
         total_BH = encoded_BSH.masked_fill(~support.mask_BS.unsqueeze(-1), 0.0).sum(1)
-        return {
+        return kept(support) | {
             "mean_B": pairs.mean_B,
             "weights_BE": self.pooled(theta, support, weights_BE),
             "user_BH": self.pooled(theta, support, total_BH),
-            "users_BF": support.users_BF,
         }
 
     def score_with(

@@ -25,13 +25,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from coldstart.algorithms._base import MetaLearner, Theta, in_chunks
+from coldstart.algorithms._base import MetaLearner, Theta, in_chunks, ordinary
 from coldstart.algorithms._inner_loop import SGD, Weights, descend
 from coldstart.algorithms._network import hidden
 from coldstart.data.episodes import Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.heads import Head, masked_mean
-from coldstart.models.recommender import Prediction, State
+from coldstart.models.recommender import Prediction, State, one_rating
 from coldstart.params import Section, search
 
 _ITEM_FIELDS = 3
@@ -75,6 +75,7 @@ class MeLU(MetaLearner[MeLUParams]):
     """Adapts how content is judged, not how it is embedded."""
 
     kind = "melu"
+    exact_update = False
     Params = MeLUParams
     starts_as_backbone = False
 
@@ -120,6 +121,23 @@ class MeLU(MetaLearner[MeLUParams]):
         if not training:
             adapted = {name: value.detach() for name, value in adapted.items()}
         return adapted | {"users_B1F": support.users_BF.unsqueeze(1)}
+
+    def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
+        """One more rating of each user by a local update on it alone.
+
+        Not what adapting to all ratings at once gives.
+        """
+        with torch.inference_mode(False), torch.no_grad():
+            state = ordinary(state)
+            one = one_rating(items_B.clone(), targets_B.clone(), state["users_B1F"].squeeze(1))
+            adapted = descend(
+                self._support_loss(self.theta, one),
+                {name: state[name] for name in _DECISION},
+                1,
+                SGD(self.params.inner_rate),
+                second_order=False,
+            )
+            return state | {name: value.detach() for name, value in adapted.items()}
 
     def score_with(
         self, theta: Theta, state: State, items_BQ: Tensor, crossfit_B: Tensor

@@ -32,14 +32,16 @@ from torch.nn import functional
 from coldstart.algorithms._base import MetaLearner, Theta
 from coldstart.algorithms._network import rated_share, standardise
 from coldstart.data.episodes import Episodes, Support
-from coldstart.models import foldin
 from coldstart.models.backbone import Backbone
-from coldstart.models.description import chosen, descriptions
-from coldstart.models.exposure import fold_in
+from coldstart.models.description import descriptions
+from coldstart.models.exposure import chosen, model_of
+from coldstart.models.foldin import FoldIn
 from coldstart.models.heads import HEADS, Head, RatingHead, masked_mean
-from coldstart.models.recommender import Prediction, State
+from coldstart.models.recommender import Prediction, State, named, part_of
 from coldstart.params import Section, search
 
+EXPOSURE, TASTE = "exposure.", "taste."
+"""Prefixes, in a state, of the two fold-ins."""
 SIGNALS = ("exposure", "like", "rating")
 LEAST = 0.1
 """Smallest expected exposure, as a share of the item's popularity: a linear model's may be
@@ -136,13 +138,26 @@ class MultiTask(MetaLearner[MultiTaskParams]):
     def adapt_with(self, theta: Theta, support: Support, *, training: bool) -> State:
         """Posterior means of exposure and taste, and what the trunk makes of them."""
         del training  # both are solves
-        z_BE = fold_in(self.backbone.exposure, support, theta["exposure_noise"].exp())
-        w_BD = self._taste(support)
-        count_B1 = support.mask_BS.sum(-1, keepdim=True).to(w_BD.dtype)
+        choosing = self._choosing(theta).adapt(chosen(support))
+        return self._state(theta, choosing, self._tasting.adapt(support), support.users_BF)
+
+    def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
+        """Exact, see :meth:`FoldIn.update`."""
+        with torch.no_grad():
+            choosing = self._choosing(self.theta).update(
+                part_of(state, EXPOSURE), items_B, torch.ones_like(targets_B)
+            )
+            tasting = self._tasting.update(part_of(state, TASTE), items_B, targets_B)
+            return self._state(self.theta, choosing, tasting, state["users_BF"])
+
+    def _state(self, theta: Theta, choosing: State, tasting: State, users_BF: Tensor) -> State:
+        z_BE, w_BD = choosing["mean_BD"], tasting["mean_BD"]
         size_D = self.backbone.prior_DD.diagonal().sqrt()
-        inputs_BY = torch.cat([z_BE, w_BD / size_D, count_B1.log1p(), support.users_BF], -1)
+        count_B1 = tasting["count_B"].unsqueeze(-1)
+        inputs_BY = torch.cat([z_BE, w_BD / size_D, count_B1.log1p(), users_BF], -1)
         trunk_BH = torch.tanh(inputs_BY @ theta["user_YH"] + theta["user_H"])
-        return {"exposure_BE": z_BE, "taste_BD": w_BD, "trunk_BH": trunk_BH}
+        parts = named(choosing, EXPOSURE) | named(tasting, TASTE)
+        return parts | {"trunk_BH": trunk_BH, "users_BF": users_BF}
 
     def score_with(
         self, theta: Theta, state: State, items_BQ: Tensor, crossfit_B: Tensor
@@ -161,31 +176,30 @@ class MultiTask(MetaLearner[MultiTaskParams]):
             scores = self._scores(self.theta, state, self._catalogue)
             return scores.exposure + functional.logsigmoid(scores.like)
 
-    def _taste(self, support: Support) -> Tensor:
-        """Posterior mean of the rating weights under the backbone's prior: ``[B, D]``."""
-        backbone, table_B1 = self.backbone, support.crossfit_B.unsqueeze(1)
-        own = backbone.covariance_NDD
-        items = foldin.Items(
-            backbone.features_CND[table_B1, support.items_BS],
-            backbone.offset_CN[table_B1, support.items_BS],
-            None if own is None else own[support.items_BS],
+    def _choosing(self, theta: Theta) -> FoldIn:
+        return model_of(self.backbone.exposure, theta["exposure_noise"].exp())
+
+    @cached_property
+    def _tasting(self) -> FoldIn:
+        """Of the rating weights, under the backbone's prior."""
+        backbone = self.backbone
+        return FoldIn(
+            x_CND=backbone.features_CND,
+            offset_CN=backbone.offset_CN,
+            weight_CN=(1 / backbone.noise).expand(backbone.offset_CN.shape),
+            precision_DD=torch.linalg.inv(backbone.prior_DD),
+            prior_FD=backbone.prior_FD,
+            covariance_NDD=backbone.covariance_NDD,
+            choice_CND=descriptions(backbone) @ backbone.choice_JD,
+            damping=backbone.choice_damping,
         )
-        weight_BS = support.mask_BS / backbone.noise
-        gram_BDD, right_BD = foldin.evidence(items, support.targets_BS, weight_BS)
-        damped_B1 = support.mask_BS.sum(-1, keepdim=True) + backbone.choice_damping
-        prior_BD = support.users_BF @ backbone.prior_FD
-        prior_BD = prior_BD + chosen(self._described, support) @ backbone.choice_JD / damped_B1
-        precision_DD = torch.linalg.inv(backbone.prior_DD)
-        moment_BD = right_BD + prior_BD @ precision_DD
-        taste_BD: Tensor = torch.linalg.solve(gram_BDD + precision_DD, moment_BD)
-        return taste_BD
 
     def _scores(self, theta: Theta, state: State, items: Items) -> Scores:
         per_user_BHT = state["trunk_BH"].unsqueeze(-1) * theta["task_HT"]
         correction_BIT = (items.inputs_BIX @ theta["item_XH"]) @ per_user_BHT
-        expected_BI = items.share_BI + _product(items.exposure_BIE, state["exposure_BE"])
+        expected_BI = items.share_BI + _product(items.exposure_BIE, state[f"{EXPOSURE}mean_BD"])
         least_BI = LEAST * items.share_BI
-        rating_BI = items.offset_BI + _product(items.x_BID, state["taste_BD"])
+        rating_BI = items.offset_BI + _product(items.x_BID, state[f"{TASTE}mean_BD"])
         if isinstance(self.head, RatingHead):
             rating_BI = rating_BI + correction_BIT[..., 2]
         log_slope, threshold = theta["like_2"].unbind()
@@ -248,10 +262,6 @@ class MultiTask(MetaLearner[MultiTaskParams]):
     @cached_property
     def _catalogue(self) -> Items:
         return Items(*(table[:1] for table in self._tables))
-
-    @cached_property
-    def _described(self) -> Tensor:
-        return descriptions(self.backbone)
 
     @cached_property
     def _log_draw(self) -> Tensor:

@@ -29,7 +29,7 @@ from coldstart.algorithms._pairs import Items, PairLearner, PairParams, dense, s
 from coldstart.data.episodes import Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.heads import Head
-from coldstart.models.recommender import Prediction, State
+from coldstart.models.recommender import Prediction, State, kept
 
 
 class Proto(PairLearner[PairParams]):
@@ -66,11 +66,10 @@ class Proto(PairLearner[PairParams]):
             total_BP = ((attention_BS * weight_BS).unsqueeze(1) @ around_BSP).squeeze(1)
             return theta["common_P"] + self.pooled(theta, support, total_BP)
 
-        return {
+        return kept(support) | {
             "mean_B": pairs.mean_B,
             "liked_BP": prototype(pairs.taste_BS.relu()),
             "disliked_BP": prototype((-pairs.taste_BS).relu()),
-            "users_BF": support.users_BF,
         }
 
     def score_with(

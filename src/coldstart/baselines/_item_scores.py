@@ -19,6 +19,10 @@ class ItemScores(ItemTable):
         """Nothing is learnt from the support."""
         return {"nothing_B0": support.users_BF[:, :0]}
 
+    def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
+        """Nothing is learnt from a rating either."""
+        return state
+
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """The items' scores."""
         return Prediction(self.item_N[items_BQ])

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from coldstart.baselines._base import ItemTable
 from coldstart.data.episodes import History, Support
+from coldstart.models.recommender import State
 from coldstart.params import Section, search
 
 SWEEPS = 10
@@ -95,14 +96,30 @@ class OffsetModel(ItemTable):
     attribute_F: Tensor
     user_damping: float
 
-    def residuals(self, support: Support) -> tuple[Tensor, Tensor]:
-        """The user's offset ``[B]`` and what the support lies above both, ``[B, S]``, 0 if padded.
+    def offsets(self, support: Support) -> State:
+        """The user's offset: the shrunk mean of what the support lies above the items' offsets.
 
-        The offset is the shrunk mean of what the support lies above the items' offsets.
+        With it the sum and the number that it is a mean of, the prior among them; float64.
         """
-        mask_BS = support.mask_BS
         prior_B = (support.users_BF @ self.attribute_F).double()
-        rest_BS = (support.targets_BS.double() - self.item_N[support.items_BS]) * mask_BS
-        damped_B = rest_BS.sum(1) + self.user_damping * prior_B
-        offset_B = damped_B / (mask_BS.sum(1) + self.user_damping)
-        return offset_B.float(), ((rest_BS - offset_B[:, None]) * mask_BS).float()
+        rest_BS = self._above(support.items_BS, support.targets_BS) * support.mask_BS
+        sum_B = rest_BS.sum(1) + self.user_damping * prior_B
+        return self._mean_of(sum_B, support.mask_BS.sum(1) + self.user_damping)
+
+    def one_more(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
+        """The same after one more rating of each user."""
+        sum_B = state["sum_B"] + self._above(items_B, targets_B)
+        return self._mean_of(sum_B, state["weight_B"] + 1)
+
+    def residuals(self, support: Support) -> tuple[Tensor, Tensor]:
+        """The user's offset ``[B]``, and what the support lies above both ``[B, S]``."""
+        found, mask_BS = self.offsets(support), support.mask_BS
+        offset_B = found["sum_B"] / found["weight_B"]
+        rest_BS = self._above(support.items_BS, support.targets_BS) - offset_B[:, None]
+        return offset_B.float(), (rest_BS * mask_BS).float()
+
+    def _above(self, items: Tensor, targets: Tensor) -> Tensor:
+        return targets.double() - self.item_N[items]
+
+    def _mean_of(self, sum_B: Tensor, weight_B: Tensor) -> State:
+        return {"offset_B": (sum_B / weight_B).float(), "sum_B": sum_B, "weight_B": weight_B}

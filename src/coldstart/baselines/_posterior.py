@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from coldstart.baselines._base import ItemTable
 from coldstart.data.episodes import Episodes, Support
+from coldstart.models.foldin import FoldIn, found_in, predictive
 from coldstart.models.recommender import Prediction, State
 
 
@@ -37,31 +39,34 @@ class LinearPosterior(ItemTable):
         return replace(self, noise=replace(self, noise=1.0)._likeliest_noise(validation))
 
     def adapt(self, support: Support) -> State:
-        """The posterior: weights and the inverse Cholesky factor of their precision."""
-        mask_BS1 = support.mask_BS[..., None]
-        f_BSD = (self.features_ND[support.items_BS] * mask_BS1).double()
-        rest_BS = (support.targets_BS - self.item_N[support.items_BS]).double()
-        prior_BD = (support.users_BF @ self.prior_FD).double()
-        f_BDS = f_BSD.mT
-        precision_BDD = f_BDS @ f_BSD + torch.diag(self.penalty_D.double())
-        rest_BS1 = rest_BS[..., None] * mask_BS1 - f_BSD @ prior_BD[..., None]
-        factor_BDD = torch.linalg.cholesky(precision_BDD)
-        step_BD1 = torch.cholesky_solve(f_BDS @ rest_BS1, factor_BDD)
-        return {
-            "weights_BD": (prior_BD + step_BD1[..., 0]).float(),
-            "factor_BDD": factor_BDD.float(),
-        }
+        """The posterior in float64, in units of the noise."""
+        return self._fold_in.adapt(support.of_new_users())
+
+    def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
+        """Exact, see :meth:`FoldIn.update`."""
+        return self._fold_in.update(state, items_B, targets_B)
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """Posterior mean and predictive variance."""
-        f_BQD = self.features_ND[items_BQ]
-        mean_BQ = self.item_N[items_BQ] + (f_BQD @ state["weights_BD"][..., None])[..., 0]
-        half_BDQ = torch.linalg.solve_triangular(state["factor_BDD"], f_BQD.mT, upper=False)
-        return Prediction(mean_BQ, self.noise * (1 + half_BDQ.square().sum(1)))
+        items = self._fold_in.items(items_BQ, torch.zeros_like(items_BQ))
+        mean_BQ, variance_BQ = predictive(items, found_in(state))
+        return Prediction(mean_BQ.float(), (self.noise * (1 + variance_BQ)).float())
 
     def score_catalogue(self, state: State) -> Prediction:
         """Posterior means; to rank a catalogue takes no variance."""
-        return Prediction(torch.addmm(self.item_N, state["weights_BD"], self.features_ND.T))
+        mean_BD = state["mean_BD"].float()
+        return Prediction(torch.addmm(self.item_N, mean_BD, self.features_ND.T))
+
+    @cached_property
+    def _fold_in(self) -> FoldIn:
+        item_N, features_ND = self.item_N.double(), self.features_ND.double()
+        return FoldIn(
+            x_CND=features_ND.unsqueeze(0),
+            offset_CN=item_N.unsqueeze(0),
+            weight_CN=torch.ones_like(item_N).unsqueeze(0),
+            precision_DD=torch.diag(self.penalty_D.double()),
+            prior_FD=self.prior_FD.double(),
+        )
 
     def _likeliest_noise(self, validation: Episodes) -> float:
         """Mean of squared error over relative variance (``self.noise`` is 1 here)."""

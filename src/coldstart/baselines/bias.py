@@ -37,7 +37,11 @@ class Bias(OffsetModel):
 
     def adapt(self, support: Support) -> State:
         """The user's offset."""
-        return {"offset_B": self.residuals(support)[0]}
+        return self.offsets(support)
+
+    def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
+        """One more in the mean."""
+        return self.one_more(state, items_B, targets_B)
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """Sum of both offsets."""

@@ -49,6 +49,10 @@ class DeepFMBaseline(ItemTable):
         """The user's attributes."""
         return {"users_BF": support.users_BF}
 
+    def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
+        """A rating changes nothing."""
+        return state
+
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """The model's prediction."""
         return Prediction(self._model.score(state["users_BF"], items_BQ))

@@ -14,7 +14,7 @@ from coldstart.baselines._item_gram import ItemGram
 from coldstart.baselines._offsets import BiasParams, OffsetModel, fit_offsets
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
-from coldstart.models.recommender import Prediction, State
+from coldstart.models.recommender import Prediction, State, kept
 from coldstart.params import Section, search
 
 
@@ -74,7 +74,7 @@ class Ease(OffsetModel):
         offset_B, rest_BS = self.residuals(support)
         rows_BS, rest_BS = pad(self.row_N[support.items_BS], (0, 1)), pad(rest_BS, (0, 1))
         push_BM = embedding_bag(rows_BS, self.weights_MM, mode="sum", per_sample_weights=rest_BS)
-        return {"offset_B": offset_B, "push_BM": push_BM}
+        return kept(support) | {"offset_B": offset_B, "push_BM": push_BM}
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """Both offsets and the push."""

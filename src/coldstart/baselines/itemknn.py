@@ -19,7 +19,7 @@ from coldstart.baselines._offsets import (
 )
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
-from coldstart.models.recommender import Prediction, State
+from coldstart.models.recommender import Prediction, State, kept
 from coldstart.params import Section, search
 
 CHUNK = 256
@@ -90,12 +90,7 @@ class ItemKNN(OffsetModel):
     def adapt(self, support: Support) -> State:
         """The user's offset, and the support as residuals."""
         offset_B, rest_BS = self.residuals(support)
-        return {
-            "offset_B": offset_B,
-            "items_BS": support.items_BS,
-            "rest_BS": rest_BS,
-            "mask_BS": support.mask_BS,
-        }
+        return kept(support) | {"offset_B": offset_B, "rest_BS": rest_BS}
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """Find the items among the neighbours of each rated one, which are in ascending order."""

@@ -37,11 +37,20 @@ class Random(Baseline):
 
     def adapt(self, support: Support) -> State:
         """A key per user, the same in any order of the support."""
-        ratings_BS = mix(mix(support.items_BS) + _bits(support.targets_BS)) * support.mask_BS
+        ratings_B = (_hashes(support.items_BS, support.targets_BS) * support.mask_BS).sum(1)
         users_BF = support.users_BF
         position_F = mix(torch.arange(users_BF.shape[1], device=users_BF.device))
-        attributes_BF = mix(_bits(users_BF) + position_F)
-        return {"key_B": mix(ratings_BS.sum(1) + mix(attributes_BF.sum(1) + self.seed))}
+        attributes_B = mix(_bits(users_BF) + position_F).sum(1)
+        return self._keyed(ratings_B, attributes_B)
+
+    def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
+        """One more rating in the sum that the key is of."""
+        ratings_B = state["ratings_B"] + _hashes(items_B, targets_B)
+        return self._keyed(ratings_B, state["attributes_B"])
+
+    def _keyed(self, ratings_B: Tensor, attributes_B: Tensor) -> State:
+        key_B = mix(ratings_B + mix(attributes_B + self.seed))
+        return {"key_B": key_B, "ratings_B": ratings_B, "attributes_B": attributes_B}
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """``low`` to ``high``, uniform."""
@@ -62,6 +71,11 @@ def mix(keys: Tensor) -> Tensor:
     keys = (keys ^ _shift(keys, 30)) * -0x40A7B892E31B1A47
     keys = (keys ^ _shift(keys, 27)) * -0x6B2FB644ECCEEE15
     return keys ^ _shift(keys, 31)
+
+
+def _hashes(items: Tensor, targets: Tensor) -> Tensor:
+    """Of single ratings."""
+    return mix(mix(items) + _bits(targets))
 
 
 def _shift(keys: Tensor, bits: int) -> Tensor:

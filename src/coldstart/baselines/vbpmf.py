@@ -8,6 +8,7 @@ likelihood of validation users chooses.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from coldstart.baselines._base import Empty, ItemTable
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
-from coldstart.models.foldin import Items, evidence, own_variance
+from coldstart.models.foldin import FoldIn, found_in, predictive
 from coldstart.models.recommender import Prediction, State
 from coldstart.params import Section
 
@@ -63,52 +64,38 @@ class VBPMF(ItemTable):
         surprises = [model._surprise(validation) for model in scaled]
         return scaled[surprises.index(min(surprises))]
 
-    def prior_mean(self, support: Support) -> Tensor:
-        """Expected weights before any rating is read: ``[B, D]``."""
-        return support.users_BF @ self.prior_FD
-
     def adapt(self, support: Support) -> State:
         """Mean and covariance of the weights."""
-        items = self._items(support.items_BS)
-        gram_BDD, right_BD = evidence(items, support.targets_BS, support.mask_BS / self.noise)
-        precision_DD = torch.linalg.inv(self.prior_DD)
-        factor_BDD = torch.linalg.cholesky(gram_BDD + precision_DD)
-        moment_BD = right_BD + self.prior_mean(support) @ precision_DD
-        return {
-            "mean_BD": torch.cholesky_solve(moment_BD[..., None], factor_BDD)[..., 0],
-            "covariance_BDD": torch.cholesky_inverse(factor_BDD),
-        }
+        return self._fold_in.adapt(support.of_new_users())
 
     def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
-        """Add one rating per user to the state: exactly what adapting to all of them gives."""
-        items = self._items(items_B.unsqueeze(1))
-        weight_B1 = torch.full_like(items.offset, 1 / self.noise)
-        gram_BDD, right_BD = evidence(items, targets_B.unsqueeze(1), weight_B1)
-        precision_BDD = torch.linalg.inv(state["covariance_BDD"])
-        factor_BDD = torch.linalg.cholesky(precision_BDD + gram_BDD)
-        moment_BD1 = precision_BDD @ state["mean_BD"][..., None] + right_BD[..., None]
-        return state | {
-            "mean_BD": torch.cholesky_solve(moment_BD1, factor_BDD)[..., 0],
-            "covariance_BDD": torch.cholesky_inverse(factor_BDD),
-        }
+        """Exact, see :meth:`FoldIn.update`."""
+        return self._fold_in.update(state, items_B, targets_B)
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """Predictive mean and variance."""
-        items, mean_BD, covariance_BDD = self._items(items_BQ), *self._weights(state)
-        mean_BQ = items.offset + (items.x @ mean_BD[..., None])[..., 0]
-        spread_BQ = torch.einsum("bqd,bde,bqe->bq", items.x, covariance_BDD, items.x)
-        own_BQ = own_variance(items, mean_BD, covariance_BDD)
-        return Prediction(mean_BQ, spread_BQ + own_BQ + self.noise)
+        items = self._fold_in.items(items_BQ, torch.zeros_like(items_BQ))
+        mean_BQ, variance_BQ = predictive(items, found_in(state))
+        return Prediction(mean_BQ, variance_BQ + self.noise)
 
     def score_catalogue(self, state: State) -> Prediction:
         """Posterior means; to rank a catalogue takes no variance."""
         return Prediction(torch.addmm(self.item_N, state["mean_BD"], self.features_ND.T))
 
-    def _weights(self, state: State) -> tuple[Tensor, Tensor]:
-        return state["mean_BD"], state["covariance_BDD"]
+    @cached_property
+    def _fold_in(self) -> FoldIn:
+        return self.model()
 
-    def _items(self, items: Tensor) -> Items:
-        return Items(self.features_ND[items], self.item_N[items], self.covariance_NDD[items])
+    def model(self) -> FoldIn:
+        """The table of new users as a linear model."""
+        return FoldIn(
+            x_CND=self.features_ND.unsqueeze(0),
+            offset_CN=self.item_N.unsqueeze(0),
+            weight_CN=torch.full_like(self.item_N, 1 / self.noise).unsqueeze(0),
+            precision_DD=torch.linalg.inv(self.prior_DD),
+            prior_FD=self.prior_FD,
+            covariance_NDD=self.covariance_NDD,
+        )
 
     def _surprise(self, validation: Episodes) -> float:
         """Mean negative log-likelihood of the queries, up to a constant, over support sizes."""

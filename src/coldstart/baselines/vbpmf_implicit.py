@@ -18,7 +18,8 @@ from coldstart.baselines._base import Empty
 from coldstart.baselines.vbpmf import VBPMF
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
-from coldstart.models.description import chosen, descriptions
+from coldstart.models.description import descriptions
+from coldstart.models.foldin import FoldIn
 from coldstart.models.recommender import Prediction, State
 
 PRIOR_USERS = 100
@@ -52,39 +53,22 @@ class VBPMFImplicit(VBPMF):
         fitted = [model._calibration(validation, k) for k in sizes]
         return replace(model, calibration_K3=torch.stack(fitted))
 
-    def prior_mean(self, support: Support) -> Tensor:
-        """Expected weights given attributes and the choice of items: ``[B, D]``."""
-        return super().prior_mean(support) + self._expected(self._choice(support))
-
     def adapt(self, support: Support) -> State:
         """As vbpmf, and the calibration for the number of ratings."""
-        return super().adapt(support) | self._choice(support)
+        return self._calibrated(super().adapt(support))
 
     def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
-        """As vbpmf; one more choice moves the prior mean, and the posterior's with it."""
-        choice = self._counted(
-            state["choice_BJ"] + self.described_NJ[items_B], state["count_B"] + 1
-        )
-        moved_BD = self._expected(choice) - self._expected(state)
-        after = super().update(state, items_B, targets_B) | choice
-        pull_BD = torch.linalg.solve(self.prior_DD, moved_BD.mT).mT
-        shift_BD = (after["covariance_BDD"] @ pull_BD[..., None])[..., 0]
-        return after | {"mean_BD": after["mean_BD"] + shift_BD}
+        """Exact too: one more choice moves the prior mean, and the posterior's with it."""
+        return self._calibrated(super().update(state, items_B, targets_B))
 
-    def _choice(self, support: Support) -> State:
-        support = support._replace(crossfit_B=torch.zeros_like(support.crossfit_B))
-        return self._counted(chosen(self.described_NJ[None], support), support.mask_BS.sum(1))
+    def model(self) -> FoldIn:
+        """Informed by the choice of items."""
+        choice_CND = (self.described_NJ @ self.choice_JD).unsqueeze(0)
+        return super().model()._replace(choice_CND=choice_CND, damping=self.damping)
 
-    def _counted(self, choice_BJ: Tensor, count_B: Tensor) -> State:
-        """Sum of the chosen items' descriptions, their number, and the calibration for it."""
-        last = len(self.calibration_K3) - 1
-        calibration_B3 = self.calibration_K3[count_B.clamp(max=last)]
-        return {"choice_BJ": choice_BJ, "count_B": count_B, "calibration_B3": calibration_B3}
-
-    def _expected(self, choice: State) -> Tensor:
-        """What the choice of items adds to the expected weights: ``[B, D]``."""
-        share_BJ = choice["choice_BJ"] / (choice["count_B"].unsqueeze(1) + self.damping)
-        return share_BJ @ self.choice_JD
+    def _calibrated(self, state: State) -> State:
+        place_B = state["count_B"].long().clamp(max=len(self.calibration_K3) - 1)
+        return state | {"calibration_B3": self.calibration_K3[place_B]}
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """Calibrated mean and variance."""

@@ -27,7 +27,7 @@ from coldstart.baselines import BASELINES
 from coldstart.combinations.base import Combination, Ingredients
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.bundle import Bundle
-from coldstart.models.recommender import Prediction, Recommender, State
+from coldstart.models.recommender import Prediction, Recommender, State, named, part_of
 from coldstart.params import Section, search
 
 REACH = 1.0
@@ -63,6 +63,7 @@ class Blend(Combination, Recommender):
         self.members = dict(members)
         self.weights_KM = weights_KM
         self.factor_K = factor_K
+        self.exact_update = all(member.exact_update for member in self.members.values())
         self.n_items = next(iter(self.members.values())).n_items
 
     @staticmethod
@@ -94,17 +95,32 @@ class Blend(Combination, Recommender):
 
     def adapt(self, support: Support) -> State:
         """The states of all members, and the weights for the number of ratings."""
-        count_B = support.mask_BS.sum(1).clamp(max=len(self.weights_KM) - 1)
-        state = {"weights_BM": self.weights_KM[count_B], "factor_B": self.factor_K[count_B]}
+        state = self._of_count(support.mask_BS.sum(1))
         for name, member in self.members.items():
-            state |= {f"{name}.{key}": value for key, value in member.adapt(support).items()}
+            state |= named(member.adapt(support), f"{name}.")
         return state
+
+    def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
+        """Every member's own, and the weights for one rating more."""
+        after = self._of_count(state["count_B"] + 1)
+        for name, member in self.members.items():
+            own = member.update(part_of(state, f"{name}."), items_B, targets_B)
+            after |= named(own, f"{name}.")
+        return after
+
+    def _of_count(self, count_B: Tensor) -> State:
+        place_B = count_B.clamp(max=len(self.weights_KM) - 1)
+        return {
+            "count_B": count_B,
+            "weights_BM": self.weights_KM[place_B],
+            "factor_B": self.factor_K[place_B],
+        }
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """Weighted mean; the variance where a member has one."""
         means_MBQ, variances = [], []
         for name, member in self.members.items():
-            mean_BQ, variance_BQ = member.score(_of_member(state, name), items_BQ)
+            mean_BQ, variance_BQ = member.score(part_of(state, f"{name}."), items_BQ)
             means_MBQ.append(mean_BQ)
             if variance_BQ is not None:
                 variances.append(variance_BQ)
@@ -116,7 +132,7 @@ class Blend(Combination, Recommender):
     def score_catalogue(self, state: State) -> Prediction:
         """Weighted means."""
         means_MBN = [
-            member.score_catalogue(_of_member(state, name)).mean
+            member.score_catalogue(part_of(state, f"{name}.")).mean
             for name, member in self.members.items()
         ]
         return Prediction(_weighted(means_MBN, state))
@@ -144,7 +160,7 @@ class Blend(Combination, Recommender):
         members = {}
         for part in bundle.config["members"]:
             kind = (BASELINES | ALGORITHMS)[part["kind"]]
-            tensors = _of_member(bundle.tensors, part["name"])
+            tensors = part_of(bundle.tensors, f"{part['name']}.")
             members[part["name"]] = kind.from_bundle(Bundle(part["kind"], part["config"], tensors))
         return cls(members, bundle.tensors["weights_KM"], bundle.tensors["factor_K"])
 
@@ -207,10 +223,3 @@ def _predictions(members: Mapping[str, Recommender], episodes: Episodes, k: int)
 
 def _weighted(means_MBQ: list[Tensor], state: State) -> Tensor:
     return torch.einsum("mbq,bm->bq", torch.stack(means_MBQ), state["weights_BM"])
-
-
-def _of_member(named: dict[str, Tensor], member: str) -> dict[str, Tensor]:
-    prefix = f"{member}."
-    return {
-        key.removeprefix(prefix): value for key, value in named.items() if key.startswith(prefix)
-    }

@@ -21,6 +21,7 @@ Legend: T lessons (users), E factors, F user features.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
@@ -32,6 +33,7 @@ from coldstart.combinations.blend import over_neighbours
 from coldstart.combinations.lessons import Components, Lessons, lessons
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.bundle import Bundle
+from coldstart.models.foldin import FoldIn
 from coldstart.models.recommender import Prediction, Recommender, State
 from coldstart.params import Section, search
 
@@ -98,21 +100,21 @@ class Student(Combination, Recommender):
 
     def adapt(self, support: Support) -> State:
         """One solve per user."""
-        place_B = support.mask_BS.sum(1).clamp(max=len(self.variance_K) - 1)
-        return {
-            "mean_BE": fold_in(self.theta, support),
-            "variance_B1": self.variance_K[place_B][:, None],
-        }
+        return self._with_variance(self._fold_in.adapt(support.of_new_users()))
+
+    def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
+        """Exact, see :meth:`FoldIn.update`."""
+        return self._with_variance(self._fold_in.update(state, items_B, targets_B))
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """Linear scores; the variance depends on K alone."""
-        mean_BQ = scores(self.theta, state["mean_BE"], items_BQ)
+        mean_BQ = scores(self.theta, state["mean_BD"], items_BQ)
         return Prediction(mean_BQ, state["variance_B1"].expand_as(mean_BQ))
 
     def score_catalogue(self, state: State) -> Prediction:
         """One matrix product."""
         offset_N, x_NE = self.theta["offset_N"], self.theta["x_NE"]
-        return Prediction(torch.addmm(offset_N, state["mean_BE"], x_NE.mT))
+        return Prediction(torch.addmm(offset_N, state["mean_BD"], x_NE.mT))
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights and the variances."""
@@ -126,6 +128,14 @@ class Student(Combination, Recommender):
     def from_bundle(cls, bundle: Bundle) -> Self:
         """See :meth:`Recommender.from_bundle`."""
         return cls(bundle.tensors, bundle.tensors["variance_K"])
+
+    def _with_variance(self, state: State) -> State:
+        place_B = state["count_B"].long().clamp(max=len(self.variance_K) - 1)
+        return state | {"variance_B1": self.variance_K[place_B].unsqueeze(1)}
+
+    @cached_property
+    def _fold_in(self) -> FoldIn:
+        return fold_in(self.theta)
 
     def _squared_error(self, episodes: Episodes) -> Tensor:
         """Mean over users for each K, averaged over neighbouring K."""
@@ -184,7 +194,7 @@ def learn(taught: Lessons, theta: Theta, params: StudentParams, seed: int) -> Th
 
 def terms(theta: Theta, taught: Lessons) -> Terms:
     """Mean squares: over all scored items, over rated ones, and over lessons and components."""
-    weights_TE = fold_in(theta, taught.support)
+    weights_TE = fold_in(theta).adapt(taught.support.of_new_users())["mean_BD"]
     scores_TQ = scores(theta, weights_TE, taught.items_TQ)
     soft_TQ = (scores_TQ - taught.teacher_TQ).square()
     hard_TQ = (scores_TQ - taught.targets_TQ).square()
@@ -195,18 +205,18 @@ def terms(theta: Theta, taught: Lessons) -> Terms:
     )
 
 
-def fold_in(theta: Theta, support: Support) -> Tensor:
-    """Weights of users: ``[T, E]``."""
-    x_TSE = theta["x_NE"][support.items_BS] * support.mask_BS[..., None]
-    rest_TS = (support.targets_BS - theta["offset_N"][support.items_BS]) * support.mask_BS
-    penalty_E = theta["log_penalty_E"].exp()
-    chosen_TE = (choices(theta)[support.items_BS] * support.mask_BS[..., None]).sum(1)
-    damped_T1 = support.mask_BS.sum(1, keepdim=True) + theta["log_damping"].exp()
-    prior_TE = support.users_BF @ theta["prior_FE"] + chosen_TE / damped_T1
-    gram_TEE = x_TSE.mT @ x_TSE + torch.diag(penalty_E)
-    right_TE = (x_TSE * rest_TS[..., None]).sum(1) + prior_TE * penalty_E
-    solved_TE: Tensor = torch.linalg.solve(gram_TEE, right_TE)
-    return solved_TE
+def fold_in(theta: Theta) -> FoldIn:
+    """The student's model of users, differentiable."""
+    x_NE, offset_N = theta["x_NE"], theta["offset_N"]
+    return FoldIn(
+        x_CND=x_NE.unsqueeze(0),
+        offset_CN=offset_N.unsqueeze(0),
+        weight_CN=torch.ones_like(offset_N).unsqueeze(0),
+        precision_DD=torch.diag(theta["log_penalty_E"].exp()),
+        prior_FD=theta["prior_FE"],
+        choice_CND=choices(theta).unsqueeze(0),
+        damping=theta["log_damping"].exp(),
+    )
 
 
 def choices(theta: Theta) -> Tensor:

@@ -35,6 +35,10 @@ class Support(NamedTuple):
             mask_BS=self.mask_BS[:, :k],
         )
 
+    def of_new_users(self) -> Support:
+        """The same, to be read from the table that is fitted on all history."""
+        return self._replace(crossfit_B=torch.zeros_like(self.crossfit_B))
+
     def rows(self, index: slice | Tensor) -> Support:
         """The same fields for a part of the users."""
         return Support(*(field[index] for field in self))

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from coldstart.data.episodes import History, Support
 from coldstart.models.backbone import Backbone, Exposure
+from coldstart.models.foldin import FoldIn
 from coldstart.params import ExposureParams
 
 Floats = NDArray[np.float64]
@@ -79,16 +80,25 @@ def fold_in(exposure: Exposure, support: Support, noise: Tensor) -> Tensor:
         support: its ratings are not read; items come from each user's cross-fitted table.
         noise: variance of ``e``, a scalar.
     """
-    at = support.crossfit_B.unsqueeze(1), support.items_BS
-    v_BSE = exposure.factors_CNE[at] * support.mask_BS.unsqueeze(-1)
-    eye_EE = torch.eye(v_BSE.shape[-1], dtype=v_BSE.dtype, device=v_BSE.device)
-    surprise_BS1 = (1 - exposure.share_CN[at]).unsqueeze(-1)
-    mean_BE1 = (support.users_BF @ exposure.prior_FE).unsqueeze(-1)
-    precision_BEE = eye_EE + v_BSE.mT @ v_BSE / noise
-    # around the prior mean: what the items' ones exceed its expectation by
-    rest_BS1 = surprise_BS1 - v_BSE @ mean_BE1
-    step_BE1: Tensor = torch.linalg.solve(precision_BEE, v_BSE.mT @ rest_BS1 / noise)
-    return mean_BE1.squeeze(-1) + step_BE1.squeeze(-1)
+    return model_of(exposure, noise).adapt(chosen(support))["mean_BD"]
+
+
+def model_of(exposure: Exposure, noise: Tensor) -> FoldIn:
+    """The model that :func:`fold_in` solves, where the target of a choice is 1."""
+    factors_CNE = exposure.factors_CNE
+    E = factors_CNE.shape[-1]
+    return FoldIn(
+        x_CND=factors_CNE,
+        offset_CN=exposure.share_CN,
+        weight_CN=(1 / noise).expand(exposure.share_CN.shape),
+        precision_DD=torch.eye(E, dtype=factors_CNE.dtype, device=factors_CNE.device),
+        prior_FD=exposure.prior_FE,
+    )
+
+
+def chosen(support: Support) -> Support:
+    """The support as choices: ones, whatever the ratings."""
+    return support._replace(targets_BS=torch.ones_like(support.targets_BS))
 
 
 def _coordinates(x_UN: sparse.csr_array, n_factors: int, seed: int) -> Floats:

@@ -19,7 +19,15 @@ from torch import Tensor
 from coldstart.data.episodes import EpisodeSampler, History
 from coldstart.models.backbone import Backbone
 from coldstart.models.description import chosen, descriptions
-from coldstart.models.foldin import Evidence, Items, cross_moment, second_moment
+from coldstart.models.foldin import (
+    Evidence,
+    Items,
+    Posterior,
+    cross_moment,
+    expected_error,
+    posterior,
+    second_moment,
+)
 from coldstart.params import UserPriorParams
 
 SWEEPS = 20
@@ -40,10 +48,10 @@ def with_user_prior(backbone: Backbone, history: History) -> Backbone:
     sums = _sums(backbone, history)
     covariance_DD, noise = backbone.prior_DD.double(), backbone.noise.double()
     for _ in range(SWEEPS):
-        mean_UD, spread_UDD = _posterior(sums, covariance_DD, noise)
-        rest_UD = mean_UD - sums.expected_UD
-        covariance_DD = (rest_UD.mT @ rest_UD + spread_UDD.sum(0)) / len(rest_UD)
-        noise = _expected_error(sums, mean_UD, spread_UDD)
+        found = sums.posterior(covariance_DD, noise)
+        rest_UD = found.mean - sums.expected_UD
+        covariance_DD = (rest_UD.mT @ rest_UD + found.covariance.sum(0)) / len(rest_UD)
+        noise = sums.error(found)
     return replace(backbone, prior_DD=covariance_DD.float(), noise=noise.float())
 
 
@@ -59,14 +67,14 @@ def with_choice(
         seed: of the random supports.
     """
     sums = _sums(backbone, history)
-    posterior = _posterior(sums, backbone.prior_DD.double(), backbone.noise.double())
-    mean_UD, spread_UDD = posterior
-    choice_JD, rest_TD = _choice(backbone, history, mean_UD - sums.expected_UD, params, seed)
-    covariance_DD = rest_TD.mT @ rest_TD / len(rest_TD) + spread_UDD.mean(0)
+    found = sums.posterior(backbone.prior_DD.double(), backbone.noise.double())
+    rest_UD = found.mean - sums.expected_UD
+    choice_JD, rest_TD = _choice(backbone, history, rest_UD, params, seed)
+    covariance_DD = rest_TD.mT @ rest_TD / len(rest_TD) + found.covariance.mean(0)
     return replace(
         backbone,
         prior_DD=covariance_DD.float(),
-        noise=_expected_error(sums, *posterior).float(),
+        noise=sums.error(found).float(),
         choice_JD=choice_JD.float(),
         choice_damping=torch.tensor(params.damping),
     )
@@ -90,12 +98,21 @@ def unfitted(history: History, n_features: int) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over all ratings of each historical user, float64."""
+    """Sums over all ratings of each historical user, float64, not yet over the noise."""
 
-    evidence: Evidence  # [U, D, D] and [U, D]
-    square_U: Tensor  # E[(y - offset)^2]
+    evidence: Evidence  # of U users
     count_U: Tensor
     expected_UD: Tensor  # weights that a user's attributes predict
+
+    def posterior(self, covariance_DD: Tensor, noise: Tensor) -> Posterior:
+        """Of every user's weights."""
+        gram_UDD, right_UD, _ = self.evidence
+        precision_DD = torch.linalg.inv(covariance_DD)
+        return posterior(gram_UDD / noise, right_UD / noise, self.expected_UD, precision_DD)
+
+    def error(self, found: Posterior) -> Tensor:
+        """Mean over ratings of ``E (y - offset - x.w)^2`` under the posteriors."""
+        return expected_error(self.evidence, found).sum() / self.count_U.sum()
 
 
 def _sums(backbone: Backbone, history: History) -> Sums:
@@ -114,7 +131,7 @@ def _sums(backbone: Backbone, history: History) -> Sums:
             square_P = square_P + items.covariance[:, 0, 0]
         square_U.index_add_(0, row_R[part], square_P)
     expected_UD = history.user_features_UF[users].double() @ backbone.prior_FD.double()
-    return Sums(Evidence(gram_UDD, right_UD), square_U, torch.bincount(row_R), expected_UD)
+    return Sums(Evidence(gram_UDD, right_UD, square_U), torch.bincount(row_R), expected_UD)
 
 
 def _read(backbone: Backbone, items_P: Tensor, table_P: Tensor) -> Items:
@@ -124,22 +141,6 @@ def _read(backbone: Backbone, items_P: Tensor, table_P: Tensor) -> Items:
         backbone.offset_CN[table_P, items_P].double(),
         None if own is None else own[items_P].double(),
     )
-
-
-def _posterior(sums: Sums, covariance_DD: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    gram_UDD, right_UD = sums.evidence
-    prior_DD = torch.linalg.inv(covariance_DD)
-    spread_UDD = torch.linalg.inv(prior_DD + gram_UDD / noise)
-    moment_UD = sums.expected_UD @ prior_DD + right_UD / noise
-    return (spread_UDD @ moment_UD[..., None])[..., 0], spread_UDD
-
-
-def _expected_error(sums: Sums, mean_UD: Tensor, spread_UDD: Tensor) -> Tensor:
-    """Mean over ratings of ``E (y - offset - x.w)^2`` under the posteriors."""
-    gram_UDD, right_UD = sums.evidence
-    second_UDD = mean_UD[:, :, None] * mean_UD[:, None, :] + spread_UDD
-    total = sums.square_U.sum() - 2 * (right_UD * mean_UD).sum() + (gram_UDD * second_UDD).sum()
-    return total / sums.count_U.sum()
 
 
 def _choice(

@@ -21,6 +21,7 @@ from scipy import sparse
 
 from coldstart.data.episodes import Episodes, History
 from coldstart.models.backbone import Backbone
+from coldstart.models.foldin import posterior
 from coldstart.models.user_prior import unfitted
 from coldstart.params import MFParams, PretrainParams
 from coldstart.progress import progress
@@ -68,9 +69,8 @@ class Ratings:
 
 def ridge(gram: Array, moment: Array, prior: Array, penalty_D: Array) -> Array:
     """Minimise ``|y - X w|^2 + sum_d penalty_d (w_d - prior_d)^2`` for every row at once."""
-    precision = gram + np.diag(penalty_D)
-    right = (moment + penalty_D * prior)[..., None]
-    return np.asarray(np.linalg.solve(precision, right)[..., 0], dtype=np.float64)
+    given = (gram, moment, prior, np.diag(penalty_D))
+    return posterior(*map(torch.from_numpy, given)).mean.numpy()
 
 
 def side_map(side: Array, factors: Array, penalty: float) -> Array:

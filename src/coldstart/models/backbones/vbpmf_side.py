@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from coldstart.models.backbones.mf import Array, constant_first
+from coldstart.models.foldin import posterior
 
 FLOOR = 1e-6
 """Added to the diagonal of prior covariances, so that a factor that dies leaves no singular one."""
@@ -90,11 +92,10 @@ class Side:
 
     def solve(self, moments: Moments, noise: float) -> Gaussians:
         """Posteriors given ratings; an entity without any gets its prior."""
-        prior_precision = np.linalg.inv(self.prior_covariance)
-        covariance = np.linalg.inv(prior_precision + moments.gram / noise)
-        right = self.features @ self.prior_map @ prior_precision + moments.right / noise
-        mean = np.asarray((covariance @ right[..., None])[..., 0], dtype=np.float64)
-        return Gaussians(mean, np.asarray(covariance, dtype=np.float64))
+        prior, precision = self.features @ self.prior_map, np.linalg.inv(self.prior_covariance)
+        given = (moments.gram / noise, moments.right / noise, prior, precision)
+        found = posterior(*map(torch.from_numpy, given))
+        return Gaussians(found.mean.numpy(), found.covariance.numpy())
 
     def refit_prior(self) -> None:
         """Map, covariance and, where they are estimated, penalties from the posteriors.
