@@ -20,6 +20,7 @@ from coldstart.data.prepared import Prepared
 from coldstart.data.sources import read_source
 from coldstart.data.tables import prepare_source
 from coldstart.models.recommender import Recommender
+from coldstart.models.server import alone
 from coldstart.params import Params
 
 SHOTS, TOP, FOLD = 5, 10, 0
@@ -51,15 +52,15 @@ def cold_support(prepared: Prepared) -> Support:
 
 
 def with_coldstart(model: Recommender, support: Support) -> Server:
-    users = [support.rows(slice(row, row + 1)) for row in range(support.n_users)]
+    server = model.serve()
+    users = [alone(support.rows(slice(row, row + 1))) for row in range(support.n_users)]
     hidden_BX = torch.nn.functional.pad(
         support.items_BS, (0, 1)
     )  # the support and the unknown item
     hidden = list(hidden_BX.numpy())
 
     def one(row: int) -> Items:
-        # a copy: what a method returns may be its own table
-        score_N = model.rank_catalogue(model.adapt(users[row]))[0].numpy().copy()
+        score_N = server.rank(server.adapt(*users[row]))
         score_N[hidden[row]] = -np.inf
         return torch.from_numpy(score_N).topk(TOP).indices.numpy()
 

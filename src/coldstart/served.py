@@ -11,11 +11,14 @@ Legend: B users, S support, N items with the unknown one, F user features.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +27,8 @@ from coldstart.data.features import UserEncoder
 from coldstart.errors import DataError
 from coldstart.methods import load_method
 from coldstart.models.recommender import Recommender
+from coldstart.models.server import Server
+from coldstart.schema import UNKNOWN_ITEM
 
 FACTS = "serving.json"
 ITEMS = "items.json"
@@ -54,6 +59,10 @@ class Facts:
     def load(cls, folder: Path) -> Facts:
         """The inverse of :meth:`save`."""
         return cls(**json.loads((folder / FACTS).read_text()))
+
+
+Best = list[tuple[int, float]]
+"""Rows of the catalogue and their predicted targets, best first."""
 
 
 class Served:
@@ -103,24 +112,42 @@ class Served:
             rows, strangers = self._support(user, f"user {position}")
             known.append(rows)
             unknown.append(strangers)
-        support = self._batch(known, [self._features(u, f"user {i}") for i, u in enumerate(users)])
-        with torch.inference_mode():
-            state = self.method.adapt(support)
-            ranks_BN = self.method.rank_catalogue(state)
-            ranks_BN = ranks_BN.index_fill(1, torch.tensor([0]), -torch.inf)
-            ranks_BN = ranks_BN.scatter(1, support.items_BS, -torch.inf)
-            best = ranks_BN.topk(min(k, len(self._row)), dim=1)
-            scores_BK = self.method.score(state, best.indices).mean
-            scores_BK = scores_BK.masked_fill(best.values == -torch.inf, -torch.inf)
+        features = [self._features(user, f"user {i}") for i, user in enumerate(users)]
+        if len(users) == 1:  # as a service meets them
+            best = [self._best_alone(known[0], features[0], k)]
+        else:
+            best = self._best_of_each(self._batch(known, features), k)
         return [
-            {
-                "recommendations": self._names(scores_BK[b], best.indices[b]),
-                "unknown_items": unknown[b],
-            }
-            for b in range(len(users))
+            {"recommendations": self._names(found), "unknown_items": strangers}
+            for found, strangers in zip(best, unknown, strict=True)
         ]
 
-    def _names(self, scores_K: Tensor, rows_K: Tensor) -> list[dict[str, Any]]:
+    @cached_property
+    def _server(self) -> Server:
+        return self.method.serve()
+
+    def _best_alone(self, known: dict[int, float], features_F: Tensor, k: int) -> Best:
+        items_S = np.array(list(known), dtype=np.int64)
+        targets_S = np.array(list(known.values()), dtype=np.float32)
+        state = self._server.adapt(items_S, targets_S, features_F.numpy())
+        ranks_N = self._server.rank(state)
+        ranks_N[UNKNOWN_ITEM] = ranks_N[items_S] = -np.inf
+        ranks_K, rows_K = torch.from_numpy(ranks_N).topk(min(k, len(self._row)))
+        scores_K = self._server.score(state, rows_K.numpy()).mean_Q
+        return _known(scores_K.tolist(), rows_K.tolist(), ranks_K.tolist())
+
+    @torch.inference_mode()
+    def _best_of_each(self, support: Support, k: int) -> list[Best]:
+        state = self.method.adapt(support)
+        ranks_BN = self.method.rank_catalogue(state)
+        ranks_BN = ranks_BN.index_fill(1, torch.tensor([UNKNOWN_ITEM]), -torch.inf)
+        ranks_BN = ranks_BN.scatter(1, support.items_BS, -torch.inf)
+        ranks_BK, rows_BK = ranks_BN.topk(min(k, len(self._row)), dim=1)
+        scores_BK = self.method.score(state, rows_BK).mean
+        each = zip(scores_BK.tolist(), rows_BK.tolist(), ranks_BK.tolist(), strict=True)
+        return [_known(*user) for user in each]
+
+    def _names(self, best: Best) -> list[dict[str, Any]]:
         low, high = (self.facts.min_rating, self.facts.max_rating)
         if self.facts.head != "rating":
             low, high = 0.0, 1.0
@@ -130,8 +157,7 @@ class Served:
                 "title": self._titles[row],
                 "score": min(max(score, low), high),
             }
-            for score, row in zip(scores_K.tolist(), rows_K.tolist(), strict=True)
-            if score > -torch.inf
+            for row, score in best
         ]
 
     def _support(self, user: Mapping[Any, Any], where: str) -> tuple[dict[int, float], list[str]]:
@@ -179,6 +205,12 @@ class Served:
             mask_BS[b, :n] = True
         crossfit_B = torch.zeros(len(known), dtype=torch.int64)
         return Support(items_BS, targets_BS, mask_BS, torch.stack(features), crossfit_B)
+
+
+def _known(scores: list[float], rows: list[int], ranks: list[float]) -> Best:
+    """Without what fills up a list that is longer than the catalogue of other items."""
+    found = zip(rows, scores, ranks, strict=True)
+    return [(row, score) for row, score, rank in found if rank > -math.inf]
 
 
 def _list(values: Any) -> list[Any]:

@@ -15,10 +15,13 @@ from coldstart.algorithms._base import MetaLearner
 from coldstart.data.episodes import Episodes, Support
 from coldstart.errors import ParamsError
 from coldstart.models.bundle import Bundle
+from coldstart.models.server import alone
 
 Make = Callable[..., MetaLearner[Any]]
 NAMES = pytest.mark.parametrize("name", sorted(ALGORITHMS))
 HEADS = pytest.mark.parametrize("head", ["rating", "click"])
+ITEMS_BQ = torch.arange(6 * 5).reshape(6, 5)
+"""For six users five items each; the unknown one is among them."""
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
 
 
@@ -181,6 +184,32 @@ def test_state_has_the_user_as_first_dimension(make: Make, episodes: Episodes, n
         learner.score_catalogue(state).mean[2:4],
         **TOLERANCE,
     )
+
+
+@NAMES
+@HEADS
+def test_a_server_says_what_the_method_says(
+    make: Make, episodes: Episodes, name: str, head: str
+) -> None:
+    learner = make(name, head=head)
+    server, support = learner.serve(), _targets(episodes, head)
+    state = learner.adapt(support)
+    ranks, (means, variances) = learner.rank_catalogue(state), learner.score(state, ITEMS_BQ)
+    for user in range(episodes.n_users):  # the first has no ratings
+        own = server.adapt(*alone(support.rows(slice(user, user + 1))))
+        _close(server.rank(own), ranks[user])
+        found = server.score(own, ITEMS_BQ[user].numpy())
+        _close(found.mean_Q, means[user])
+        assert (found.variance_Q is None) == (variances is None)
+        if found.variance_Q is not None and variances is not None:
+            _close(found.variance_Q, variances[user])
+        first = server.rank(own)
+        first[:] = 0  # the caller's
+        _close(server.rank(own), ranks[user])
+
+
+def _close(found: Any, expected: Tensor) -> None:
+    torch.testing.assert_close(torch.as_tensor(found).float(), expected, **TOLERANCE)
 
 
 @NAMES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from coldstart.errors import ParamsError
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import fit_backbone
 from coldstart.models.bundle import Bundle
+from coldstart.models.server import alone
 from coldstart.params import Params, load_params, parse_section, read_yaml
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -149,6 +151,31 @@ def test_one_rating_at_a_time_equals_the_batch(baseline: Baseline, episodes: Epi
             rtol=1e-4,
             atol=1e-4,
         )
+
+
+@pytest.mark.parametrize("k", [0, 1, 10])
+def test_a_server_says_what_the_method_says(baseline: Baseline, episodes: Episodes, k: int) -> None:
+    server, support = baseline.serve(), episodes.support.first(k)
+    state = baseline.adapt(support)
+    ranks, (means, variances) = (
+        baseline.rank_catalogue(state),
+        baseline.score(state, episodes.items_BQ),
+    )
+    for user in range(episodes.n_users):
+        own = server.adapt(*alone(support.rows(slice(user, user + 1))))
+        first = server.rank(own)
+        _close(first, ranks[user])
+        first[:] = 0  # the caller's
+        _close(server.rank(own), ranks[user])
+        found = server.score(own, episodes.items_BQ[user].numpy())
+        _close(found.mean_Q, means[user])
+        assert (found.variance_Q is None) == (variances is None)
+        if found.variance_Q is not None and variances is not None:
+            _close(found.variance_Q, variances[user])
+
+
+def _close(found: Any, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(torch.as_tensor(found).float(), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_calibration_takes_the_share_of_the_mean_error_that_users_outweigh_the_prior(

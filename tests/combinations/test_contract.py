@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from coldstart.combinations import COMBINATIONS, possible
 from coldstart.data.episodes import Episodes, Support
 from coldstart.methods import load_method
 from coldstart.models.recommender import Recommender
+from coldstart.models.server import alone
 from coldstart.params import Params
 
 Make = Callable[..., Recommender]
@@ -102,6 +104,28 @@ def test_one_rating_at_a_time_equals_the_batch(model: Recommender, episodes: Epi
         batch = model.score(model.adapt(support.first(k + 1)), episodes.items_BQ)
         torch.testing.assert_close(found, batch, **TOLERANCE)
     assert model.exact_update
+
+
+@pytest.mark.parametrize("k", [0, 1, 10])
+def test_a_server_says_what_the_method_says(model: Recommender, episodes: Episodes, k: int) -> None:
+    server, support = model.serve(), episodes.support.first(k)
+    state = model.adapt(support)
+    ranks, (means, variances) = model.rank_catalogue(state), model.score(state, episodes.items_BQ)
+    for user in range(episodes.n_users):
+        own = server.adapt(*alone(support.rows(slice(user, user + 1))))
+        first = server.rank(own)
+        _close(first, ranks[user])
+        first[:] = 0  # the caller's
+        _close(server.rank(own), ranks[user])
+        found = server.score(own, episodes.items_BQ[user].numpy())
+        _close(found.mean_Q, means[user])
+        assert (found.variance_Q is None) == (variances is None)
+        if found.variance_Q is not None and variances is not None:
+            _close(found.variance_Q, variances[user])
+
+
+def _close(found: Any, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(torch.as_tensor(found).float(), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_an_unknown_item_in_the_support(model: Recommender, episodes: Episodes) -> None:

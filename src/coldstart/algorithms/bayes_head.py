@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -28,10 +29,12 @@ from torch import Tensor
 from coldstart.algorithms._base import MetaLearner, Theta
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
-from coldstart.models.description import descriptions
 from coldstart.models.foldin import FoldIn, expected_error, found_in, known_of, predictive
+from coldstart.models.foldin_alone import FoldInServer, Known
 from coldstart.models.heads import ClickHead, Head, masked_mean
 from coldstart.models.recommender import Prediction, State
+from coldstart.models.server import Floats, Ints, Ratings, Server
+from coldstart.models.user_prior import linear_model
 from coldstart.params import Section, search
 
 SHAPE = 5.0
@@ -98,17 +101,8 @@ class BayesHead(MetaLearner[BayesHeadParams]):
 
     def model(self, theta: Theta) -> FoldIn:
         """All cross-fitted tables as a linear model, under the prior and noise of ``theta``."""
-        backbone = self.backbone
-        return FoldIn(
-            x_CND=backbone.features_CND,
-            offset_CN=backbone.offset_CN,
-            weight_CN=1 / self.noise(theta),
-            precision_DD=torch.cholesky_inverse(_lower(theta)),
-            prior_FD=backbone.prior_FD,
-            covariance_NDD=backbone.covariance_NDD,
-            choice_CND=self._choice,
-            damping=backbone.choice_damping,
-        )
+        precision_DD = torch.cholesky_inverse(_lower(theta))
+        return self._untrained._replace(weight_CN=1 / self.noise(theta), precision_DD=precision_DD)
 
     def noise(self, theta: Theta) -> Tensor:
         """Variance of the noise, more for an item that few have rated: ``[C, N]``."""
@@ -138,20 +132,50 @@ class BayesHead(MetaLearner[BayesHeadParams]):
             return Prediction(scores.mean.clamp(margin, 1 - margin), scores.variance)
         return scores
 
+    def serve(self) -> Server:
+        """See :class:`BayesHeadServer`."""
+        return BayesHeadServer(self)
+
     @cached_property
-    def _choice(self) -> Tensor:
-        return descriptions(self.backbone) @ self.backbone.choice_JD
+    def _untrained(self) -> FoldIn:
+        return linear_model(self.backbone)
 
 
-def exactness(shape: Tensor, count_B: Tensor, error_B: Tensor) -> Tensor:
-    """Mean of t_u, whose prior is Gamma(shape, shape): ``[B]``.
+class BayesHeadServer(FoldInServer):
+    """:class:`BayesHead` for one user alone."""
+
+    def __init__(self, learner: BayesHead) -> None:
+        with torch.inference_mode(False), torch.no_grad():
+            super().__init__(learner.model(learner.theta))
+            self._noise_N = learner.noise(learner.theta)[0].numpy()
+        self._shape = float(learner.theta["log_shape"].exp())
+        self._margin = learner.head.margin if isinstance(learner.head, ClickHead) else None
+
+    def rank(self, state: Known) -> Floats:
+        """Posterior means."""
+        return self._in_bounds(super().rank(state))
+
+    def score(self, state: Known, items_Q: Ints) -> Ratings:
+        """Predictive mean and variance."""
+        mean_Q, variance_Q = super().score(state, items_Q)
+        assert variance_Q is not None
+        noise_Q = self._noise_N.take(items_Q)
+        noise_Q = noise_Q / exactness(self._shape, state.size, self.expected_error(state))
+        return Ratings(self._in_bounds(mean_Q), variance_Q + noise_Q)
+
+    def _in_bounds(self, scores: Floats) -> Floats:
+        return scores if self._margin is None else scores.clip(self._margin, 1 - self._margin)
+
+
+def exactness(shape: Any, count: Any, error: Any) -> Any:
+    """Mean of t_u, whose prior is Gamma(shape, shape): of tensors or of numbers.
 
     Args:
         shape: of the prior.
-        count_B: ratings of the support.
-        error_B: their expected squared errors over their noise, summed.
+        count: ratings of the support.
+        error: their expected squared errors over their noise, summed.
     """
-    return (shape + count_B / 2) / (shape + error_B / 2)
+    return (shape + count / 2) / (shape + error / 2)
 
 
 def _lower(theta: Theta) -> Tensor:

@@ -30,14 +30,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from coldstart.algorithms._base import MetaLearner, Theta
-from coldstart.algorithms._network import rated_share, standardise
+from coldstart.algorithms._multitask_items import Items, inputs, tables, user_inputs
+from coldstart.algorithms._multitask_server import MultiTaskServer, Tables
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
-from coldstart.models.description import descriptions
 from coldstart.models.exposure import chosen, model_of
 from coldstart.models.foldin import FoldIn
 from coldstart.models.heads import HEADS, Head, RatingHead, masked_mean
 from coldstart.models.recommender import Prediction, State, named, part_of
+from coldstart.models.server import Server
+from coldstart.models.user_prior import linear_model
 from coldstart.params import Section, search
 
 EXPOSURE, TASTE = "exposure.", "taste."
@@ -71,16 +73,6 @@ class MultiTaskParams(Section):
     )
 
 
-class Items(NamedTuple):
-    """Items as read from users' tables; the first dimension may be 1 and broadcasts."""
-
-    x_BID: Tensor
-    offset_BI: Tensor
-    share_BI: Tensor  # of users who rate the item
-    exposure_BIE: Tensor
-    inputs_BIX: Tensor  # of the trunk
-
-
 class Scores(NamedTuple):
     """A number per user and item for each signal: ``[B, I]``."""
 
@@ -101,7 +93,7 @@ class MultiTask(MetaLearner[MultiTaskParams]):
     def initial(cls, backbone: Backbone, params: MultiTaskParams, head: Head, seed: int) -> Theta:
         """The closed forms; uncertainties are those of a user of whom nothing is known."""
         generator = torch.Generator().manual_seed(seed)
-        X, Y, H = _inputs(backbone).shape[-1], _user_inputs(backbone), params.hidden
+        X, Y, H = inputs(backbone).shape[-1], user_inputs(backbone), params.hidden
         noise, ratings = float(backbone.noise), isinstance(head, RatingHead)
         slope = math.log(LOGISTIC / math.sqrt(noise)) if ratings else 0.0
         surprise = [math.log(backbone.n_items), math.log(2), noise]
@@ -176,23 +168,26 @@ class MultiTask(MetaLearner[MultiTaskParams]):
             scores = self._scores(self.theta, state, self._catalogue)
             return scores.exposure + functional.logsigmoid(scores.like)
 
+    def serve(self) -> Server:
+        """In numpy with the rating head, see :class:`MultiTaskServer`."""
+        if not isinstance(self.head, RatingHead):
+            return super().serve()
+        with torch.inference_mode(False), torch.no_grad():
+            items = self._catalogue
+            tables = Tables(
+                share_N=items.share_BI[0].numpy(),
+                least_N=(LEAST * items.share_BI[0]).numpy(),
+                units_NH=(items.inputs_BIX[0] @ self.theta["item_XH"]).numpy(),
+                taste_size_D=self.backbone.prior_DD.diagonal().sqrt().numpy(),
+            )
+            return MultiTaskServer(self._choosing(self.theta), self._tasting, tables, self.theta)
+
     def _choosing(self, theta: Theta) -> FoldIn:
         return model_of(self.backbone.exposure, theta["exposure_noise"].exp())
 
     @cached_property
     def _tasting(self) -> FoldIn:
-        """Of the rating weights, under the backbone's prior."""
-        backbone = self.backbone
-        return FoldIn(
-            x_CND=backbone.features_CND,
-            offset_CN=backbone.offset_CN,
-            weight_CN=(1 / backbone.noise).expand(backbone.offset_CN.shape),
-            precision_DD=torch.linalg.inv(backbone.prior_DD),
-            prior_FD=backbone.prior_FD,
-            covariance_NDD=backbone.covariance_NDD,
-            choice_CND=descriptions(backbone) @ backbone.choice_JD,
-            damping=backbone.choice_damping,
-        )
+        return linear_model(self.backbone)
 
     def _scores(self, theta: Theta, state: State, items: Items) -> Scores:
         per_user_BHT = state["trunk_BH"].unsqueeze(-1) * theta["task_HT"]
@@ -248,16 +243,7 @@ class MultiTask(MetaLearner[MultiTaskParams]):
 
     @cached_property
     def _tables(self) -> Items:
-        """What :meth:`_items` reads: ``[C, N, ...]``."""
-        share_CN, factors_CNE, _, _ = self.backbone.exposure
-        floor = 0.1 / self.backbone.n_items  # nobody has rated it; somebody may
-        return Items(
-            self.backbone.features_CND,
-            self.backbone.offset_CN,
-            share_CN.clamp(min=floor),
-            factors_CNE,
-            _inputs(self.backbone),
-        )
+        return tables(self.backbone)
 
     @cached_property
     def _catalogue(self) -> Items:
@@ -283,15 +269,3 @@ def weighted(losses: Tensor, log_variances: Tensor) -> Tensor:
 
 def _product(items_BID: Tensor, users_BD: Tensor) -> Tensor:
     return (items_BID @ users_BD.unsqueeze(-1)).squeeze(-1)
-
-
-def _inputs(backbone: Backbone) -> Tensor:
-    """What the trunk reads of items, of typical size 1: ``[C, N, X]``."""
-    factors_CNE = standardise(backbone.exposure.factors_CNE, rated_share(backbone))
-    return torch.cat([factors_CNE, descriptions(backbone)], -1)
-
-
-def _user_inputs(backbone: Backbone) -> int:
-    """``Y``: coordinates of exposure and taste, the number of ratings, attributes."""
-    n_features, n_factors = backbone.exposure.prior_FE.shape
-    return n_factors + len(backbone.prior_DD) + 1 + n_features

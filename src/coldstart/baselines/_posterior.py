@@ -15,7 +15,9 @@ from torch import Tensor
 from coldstart.baselines._base import ItemTable
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.foldin import FoldIn, found_in, predictive
+from coldstart.models.foldin_alone import FoldInServer, Known
 from coldstart.models.recommender import Prediction, State
+from coldstart.models.server import Ints, Ratings, Server
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ class LinearPosterior(ItemTable):
         mean_BD = state["mean_BD"].float()
         return Prediction(torch.addmm(self.item_N, mean_BD, self.features_ND.T))
 
+    def serve(self) -> Server:
+        """See :class:`LinearServer`."""
+        return LinearServer(self._fold_in, self.noise)
+
     @cached_property
     def _fold_in(self) -> FoldIn:
         item_N, features_ND = self.item_N.double(), self.features_ND.double()
@@ -79,3 +85,17 @@ class LinearPosterior(ItemTable):
             ratio_BQ = (mean_BQ - validation.targets_BQ).double().square() / variance_BQ
             ratios.append(ratio_BQ[validation.mask_BQ])
         return float(torch.cat(ratios).mean())
+
+
+class LinearServer(FoldInServer):
+    """:class:`LinearPosterior` for one user alone."""
+
+    def __init__(self, model: FoldIn, noise: float) -> None:
+        super().__init__(model)
+        self._noise = noise
+
+    def score(self, state: Known, items_Q: Ints) -> Ratings:
+        """Posterior mean and predictive variance."""
+        mean_Q, variance_Q = super().score(state, items_Q)
+        assert variance_Q is not None
+        return Ratings(mean_Q, self._noise * (1 + variance_Q))

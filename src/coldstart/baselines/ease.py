@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -15,6 +16,7 @@ from coldstart.baselines._offsets import BiasParams, OffsetModel, fit_offsets
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.recommender import Prediction, State, kept
+from coldstart.models.server import Floats, Ints, Ratings, Server
 from coldstart.params import Section, search
 
 
@@ -86,6 +88,10 @@ class Ease(OffsetModel):
         push_BN = state["push_BM"][:, self.row_N]
         return Prediction(push_BN.add_(self.item_N).add_(state["offset_B"][:, None]))
 
+    def serve(self) -> Server:
+        """See :class:`EaseServer`."""
+        return EaseServer(self)
+
     def _gain(self, validation: Episodes) -> float:
         """Least squares of what the offsets leave on the push, over all support sizes above 0."""
         product, square = 0.0, 0.0
@@ -97,6 +103,38 @@ class Ease(OffsetModel):
             product += float((push_BQ * rest_BQ).sum())
             square += float((push_BQ.square() * validation.mask_BQ).sum())
         return max(product / square, 0.0) if square else 1.0
+
+
+class EaseServer(Server):
+    """:class:`Ease` for one user alone; a state is the user's offset and the push."""
+
+    def __init__(self, model: Ease) -> None:
+        self._item_N, self._row_N = model.item_N.numpy(), model.row_N.numpy()
+        self._weights_MM = model.weights_MM.numpy()
+        self._attribute_F = model.attribute_F.double().numpy()
+        self._damping = model.user_damping
+
+    def adapt(self, items_S: Ints, targets_S: Floats, features_F: Floats) -> tuple[float, Floats]:
+        """What the user's residuals add to each item with weights."""
+        above_S = targets_S.astype(np.float64) - self._item_N.take(items_S)
+        prior = float(features_F.dot(self._attribute_F))
+        offset = (above_S.sum() + self._damping * prior) / (len(items_S) + self._damping)
+        rest_S = (above_S - offset).astype(np.float32)
+        return offset, rest_S.dot(self._weights_MM.take(self._row_N.take(items_S), 0))
+
+    def rank(self, state: tuple[float, Floats]) -> Floats:
+        """Both offsets and the push."""
+        offset, push_M = state
+        scores_N: Floats = push_M.take(self._row_N)
+        scores_N += self._item_N
+        scores_N += offset
+        return scores_N
+
+    def score(self, state: tuple[float, Floats], items_Q: Ints) -> Ratings:
+        """Both offsets and the push."""
+        offset, push_M = state
+        push_Q = push_M.take(self._row_N.take(items_Q))
+        return Ratings(self._item_N.take(items_Q) + offset + push_Q, None)
 
 
 def ease_weights(gram_MM: Tensor, penalty: float) -> Tensor:

@@ -18,7 +18,9 @@ from coldstart.baselines._base import Empty, ItemTable
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.foldin import FoldIn, found_in, predictive
+from coldstart.models.foldin_alone import FoldInServer, Known
 from coldstart.models.recommender import Prediction, State
+from coldstart.models.server import Ints, Ratings, Server
 from coldstart.params import Section
 
 SCALES = tuple(2 ** (step / 4) for step in range(-4, 5))
@@ -82,6 +84,10 @@ class VBPMF(ItemTable):
         """Posterior means; to rank a catalogue takes no variance."""
         return Prediction(torch.addmm(self.item_N, state["mean_BD"], self.features_ND.T))
 
+    def serve(self) -> Server:
+        """See :class:`VBPMFServer`."""
+        return VBPMFServer(self._fold_in, self.noise)
+
     @cached_property
     def _fold_in(self) -> FoldIn:
         return self.model()
@@ -108,3 +114,17 @@ class VBPMF(ItemTable):
             error_BQ = (mean_BQ - validation.targets_BQ).double().square()
             losses.append((error_BQ / variance_BQ + variance_BQ.log())[validation.mask_BQ])
         return float(torch.cat(losses).mean())
+
+
+class VBPMFServer(FoldInServer):
+    """:class:`VBPMF` for one user alone."""
+
+    def __init__(self, model: FoldIn, noise: float) -> None:
+        super().__init__(model)
+        self._noise = noise
+
+    def score(self, state: Known, items_Q: Ints) -> Ratings:
+        """Predictive mean and variance."""
+        mean_Q, variance_Q = super().score(state, items_Q)
+        assert variance_Q is not None
+        return Ratings(mean_Q, variance_Q + self._noise)

@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from coldstart.baselines._base import Empty
-from coldstart.baselines.vbpmf import VBPMF
+from coldstart.baselines.vbpmf import VBPMF, VBPMFServer
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.description import descriptions
 from coldstart.models.foldin import FoldIn
+from coldstart.models.foldin_alone import Known
 from coldstart.models.recommender import Prediction, State
+from coldstart.models.server import Floats, Ints, Ratings, Server
 
 PRIOR_USERS = 100
 """Worth of the prior that predictions are calibrated as they are; on validation users of ml-100k,
@@ -66,6 +68,10 @@ class VBPMFImplicit(VBPMF):
         choice_CND = (self.described_NJ @ self.choice_JD).unsqueeze(0)
         return super().model()._replace(choice_CND=choice_CND, damping=self.damping)
 
+    def serve(self) -> Server:
+        """See :class:`CalibratedServer`."""
+        return CalibratedServer(self._fold_in, self.noise, self.calibration_K3)
+
     def _calibrated(self, state: State) -> State:
         place_B = state["count_B"].long().clamp(max=len(self.calibration_K3) - 1)
         return state | {"calibration_B3": self.calibration_K3[place_B]}
@@ -101,3 +107,29 @@ class VBPMFImplicit(VBPMF):
         offset = trust * over(rest_BQ)
         factor = over((rest_BQ - offset - slope * step_BQ).square() / variance_BQ)
         return torch.stack([offset - slope * centre, 1 + slope, factor]).float()
+
+
+class CalibratedServer(VBPMFServer):
+    """:class:`VBPMFImplicit` for one user alone."""
+
+    def __init__(self, model: FoldIn, noise: float, calibration_K3: Tensor) -> None:
+        super().__init__(model, noise)
+        self._calibration: list[tuple[float, float, float]] = calibration_K3.tolist()
+
+    def rank(self, state: Known) -> Floats:
+        """Calibrated means."""
+        intercept, slope, _ = self._at(state)
+        scores_N = super().rank(state)
+        scores_N *= slope
+        scores_N += intercept
+        return scores_N
+
+    def score(self, state: Known, items_Q: Ints) -> Ratings:
+        """Calibrated mean and variance."""
+        intercept, slope, factor = self._at(state)
+        mean_Q, variance_Q = super().score(state, items_Q)
+        assert variance_Q is not None
+        return Ratings(intercept + slope * mean_Q, factor * variance_Q)
+
+    def _at(self, state: Known) -> tuple[float, float, float]:
+        return self._calibration[min(state.size, len(self._calibration) - 1)]

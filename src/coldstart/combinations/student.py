@@ -24,6 +24,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -34,7 +35,9 @@ from coldstart.combinations.lessons import Components, Lessons, lessons
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.bundle import Bundle
 from coldstart.models.foldin import FoldIn
+from coldstart.models.foldin_alone import FoldInServer, Known
 from coldstart.models.recommender import Prediction, Recommender, State
+from coldstart.models.server import Floats, Ints, Ratings, Server
 from coldstart.params import Section, search
 
 Theta = dict[str, Tensor]
@@ -116,6 +119,10 @@ class Student(Combination, Recommender):
         offset_N, x_NE = self.theta["offset_N"], self.theta["x_NE"]
         return Prediction(torch.addmm(offset_N, state["mean_BD"], x_NE.mT))
 
+    def serve(self) -> Server:
+        """See :class:`StudentServer`."""
+        return StudentServer(self._fold_in, self.variance_K.numpy())
+
     def tensors(self) -> dict[str, Tensor]:
         """The weights and the variances."""
         return self.theta | {"variance_K": self.variance_K}
@@ -144,6 +151,19 @@ class Student(Combination, Recommender):
             mean_BQ = self.score(self.adapt(episodes.support.first(k)), episodes.items_BQ).mean
             errors.append(episodes.mean_over_users((mean_BQ - episodes.targets_BQ).square()))
         return over_neighbours(torch.stack(errors)).float()
+
+
+class StudentServer(FoldInServer):
+    """:class:`Student` for one user alone."""
+
+    def __init__(self, model: FoldIn, variance_K: Floats) -> None:
+        super().__init__(model)
+        self._variance_K = variance_K
+
+    def score(self, state: Known, items_Q: Ints) -> Ratings:
+        """Linear scores; the variance depends on K alone."""
+        variance = self._variance_K[min(state.size, len(self._variance_K) - 1)]
+        return Ratings(self.mean(state, items_Q), np.full(len(items_Q), variance))
 
 
 WEIGHTS = ("offset_N", "x_NE", "prior_FE", "choice_JE", "log_penalty_E", "log_damping")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from coldstart.data.episodes import Support
 from coldstart.models.bundle import Bundle
+from coldstart.models.server import Server, TorchServer
 
 
 class Prediction(NamedTuple):
@@ -104,6 +105,10 @@ class Recommender(ABC):
         would like but nobody of their kind looks at is a poor recommendation.
         """
         return self.score_catalogue(state).mean
+
+    def serve(self) -> Server:
+        """The method for one user alone, laid out in numpy where that is faster; made once."""
+        return TorchServer(self)
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:

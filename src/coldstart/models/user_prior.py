@@ -21,6 +21,7 @@ from coldstart.models.backbone import Backbone
 from coldstart.models.description import chosen, descriptions
 from coldstart.models.foldin import (
     Evidence,
+    FoldIn,
     Items,
     Posterior,
     cross_moment,
@@ -77,6 +78,20 @@ def with_choice(
         noise=sums.error(found).float(),
         choice_JD=choice_JD.float(),
         choice_damping=torch.tensor(params.damping),
+    )
+
+
+def linear_model(backbone: Backbone) -> FoldIn:
+    """All tables of a backbone with its prior over users: how it folds in a user."""
+    return FoldIn(
+        x_CND=backbone.features_CND,
+        offset_CN=backbone.offset_CN,
+        weight_CN=(1 / backbone.noise).expand(backbone.offset_CN.shape),
+        precision_DD=torch.linalg.inv(backbone.prior_DD),
+        prior_FD=backbone.prior_FD,
+        covariance_NDD=backbone.covariance_NDD,
+        choice_CND=descriptions(backbone) @ backbone.choice_JD,
+        damping=backbone.choice_damping,
     )
 
 
