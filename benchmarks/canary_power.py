@@ -26,7 +26,8 @@ from coldstart.data.sources import Source, read_source
 from coldstart.data.spare import spare_episodes
 from coldstart.data.tables import prepare_source
 from coldstart.evaluation import shuffled_labels
-from coldstart.evaluation.protocol import EvaluationSet, evaluation_set
+from coldstart.evaluation.evaluation_set import EvaluationSet, evaluation_set
+from coldstart.evaluation.metrics import METRICS
 from coldstart.evaluation.shuffled_labels import check_shuffled, shuffled, shuffled_gains
 from coldstart.params import Params, load_params
 from coldstart.progress import progress
@@ -71,8 +72,8 @@ def of_seed(
         for metric in metrics:
             for leak, shuffle in shuffles.items():
                 with patch.object(shuffled_labels, "shuffled", shuffle):
-                    gains = shuffled_gains(model, cold, shots, metric, seed)
-                check = check_shuffled(name, gains, metric)
+                    gains = shuffled_gains(model, cold, shots, METRICS[metric], seed)
+                check = check_shuffled(name, gains, METRICS[metric])
                 found = {"gain": check.value, "honest": gains["honest"].mean()}
                 rows.append(
                     {"seed": seed, "method": name, "metric": metric, "leak": leak, **found}
@@ -86,7 +87,7 @@ def main() -> None:
     """Fit, shuffle and count."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--methods", default="vbpmf_implicit", help="baselines")
-    parser.add_argument("--metrics", default="mse", help="per-user metrics, for instance mse,auc")
+    parser.add_argument("--metrics", default="rmse", help="for instance rmse,auc")
     parser.add_argument("--seeds", type=int, default=100, help="without a leak")
     parser.add_argument("--leaky-seeds", type=int, default=20, help="with one: the first ones")
     parser.add_argument("--share", type=float, default=0.25, help="of labels that are true")

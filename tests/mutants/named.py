@@ -104,8 +104,8 @@ CHANGES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ),
     (
         "the worst seed is put forward",
-        "seeds.round(_TIE).idxmax()",
-        "seeds.round(_TIE).idxmin()",
+        "seeds.idxmax()",
+        "seeds.idxmin()",
         ("test_experiment.py",),
     ),
     (
@@ -116,8 +116,8 @@ CHANGES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ),
     (
         "the shuffled canary reads the first fold alone",
-        "gains.append(shuffled_gains(model, target, shots, metric, params.seed))",
-        "gains[:] = gains or [shuffled_gains(model, target, shots, metric, params.seed)]",
+        "gains.append(shuffled_gains(model, target, params.prepare.shots, error, params.seed))",
+        "shots = params.prepare.shots\n        gains[:] = gains or [shuffled_gains(model, target, shots, error, params.seed)]",
         ("test_evaluate.py::test_the_shuffled_candidate_is_the_one_of_every_fold",),
     ),
     (
