@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import shutil
@@ -24,7 +25,6 @@ def run_tests(folder: Path, tests: tuple[str, ...]) -> None:
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
-    sys.dont_write_bytecode = True
     sys.path[:] = [str(folder / "src"), str(folder), *(p for p in sys.path if p != str(ROOT))]
     for name in [n for n in sys.modules if n.split(".")[0] in ("tests", "coldstart")]:
         del sys.modules[name]
@@ -52,6 +52,7 @@ class Bench:
                 if path.is_file():
                     shutil.copy2(path, folder / path.name)
             self.folders.put(folder)
+        self.times = itertools.count(int(time.time()))
         self.usual: dict[tuple[str, ...], float] = {}
 
     def seconds(self, tests: tuple[str, ...]) -> float:
@@ -75,12 +76,18 @@ class Bench:
         limit = LIMIT * self.seconds(mutant.tests)
         folder = self.folders.get()
         try:
-            mutant.apply(folder)
+            self._write(folder / mutant.path, mutant.changed)
             code = self._exit_code(folder, mutant.tests, limit)
         finally:
-            mutant.restore(folder)
+            self._write(folder / mutant.path, mutant.text)
             self.folders.put(folder)
         return "endless" if code is None else "survived" if code == 0 else "caught"
+
+    def _write(self, path: Path, text: str) -> None:
+        """Each time with another time of change: compiled code of the last one is never taken."""
+        path.write_text(text, encoding="utf-8")
+        seconds = next(self.times)
+        os.utime(path, (seconds, seconds))
 
     def _exit_code(self, folder: Path, tests: tuple[str, ...], limit: float) -> int | None:
         process = self.context.Process(target=run_tests, args=(folder, tests))

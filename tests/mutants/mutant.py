@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -16,33 +17,30 @@ class Mutant:
 
     name: str
     path: Path  # below the root
+    text: str  # of the file
     at: int
     old: str
     new: str
     tests: tuple[str, ...]  # what pytest is given: modules below the root, or tests of them
 
-    def apply(self, root: Path) -> None:
-        """Change the file below ``root``."""
-        text = (ROOT / self.path).read_text(encoding="utf-8")
-        assert text.startswith(self.old, self.at)
-        changed = text[: self.at] + self.new + text[self.at + len(self.old) :]
-        (root / self.path).write_text(changed, encoding="utf-8")
-
-    def restore(self, root: Path) -> None:
-        """The file as it is."""
-        (root / self.path).write_bytes((ROOT / self.path).read_bytes())
+    @property
+    def changed(self) -> str:
+        """The text of the file with the change."""
+        assert self.text.startswith(self.old, self.at)
+        return self.text[: self.at] + self.new + self.text[self.at + len(self.old) :]
 
     @property
     def line(self) -> int:
         """Number of the line that is changed."""
-        return (ROOT / self.path).read_text(encoding="utf-8").count("\n", 0, self.at) + 1
+        return self.text.count("\n", 0, self.at) + 1
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Digest of the change, of the file and of the tests: what a result holds for."""
         digest = hashlib.sha256(f"{self.name}/{self.at}/{self.old}/{self.new}".encode())
-        for path in (str(self.path), *self.tests):
-            digest.update((ROOT / path.partition("::")[0]).read_bytes())
+        digest.update(self.text.encode())
+        for test in self.tests:
+            digest.update((ROOT / test.partition("::")[0]).read_bytes())
         return digest.hexdigest()[:16]
 
 

@@ -178,7 +178,7 @@ def _mutants_of(path: Path, tests: tuple[str, ...]) -> Iterator[Mutant]:
         taken[name] = taken.get(name, 0) + 1
         if taken[name] > 1:
             name += f" #{taken[name]}"
-        yield Mutant(name, path, at, old, changed, tests)
+        yield Mutant(name, path, text, at, old, changed, tests)
 
 
 def seeded_mutants(number: int, seed: int) -> list[Mutant]:
