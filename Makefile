@@ -4,7 +4,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: run up down test lint bench install
+.PHONY: run up down test mutants lint bench install
 
 run: install
 	coldstart run
@@ -17,6 +17,9 @@ down: install
 
 test: install
 	pytest -n auto --maxprocesses 4 --dist loadgroup
+
+mutants: install
+	python -m tests.mutants
 
 lint: install
 	ruff check . && ruff format --check . && mypy && lint-imports

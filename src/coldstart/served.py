@@ -69,10 +69,6 @@ Best = list[tuple[int, float]]
 """Rows of the catalogue and their predicted targets, best first."""
 
 
-Best = list[tuple[int, float]]
-"""Rows of the catalogue and their predicted targets, best first."""
-
-
 class Served:
     """A bundle with what turns keys, ratings and attributes into tensors and back."""
 

@@ -123,9 +123,9 @@ def test_gains_are_over_the_same_harm(cold: EvaluationSet) -> None:
     own, wrong = 4 / 9, 16 / 9
     harm = (level_B.numpy(), gains["honest"].to_numpy() + own)
     assert len(gains) == 20
-    for value in harm[1]:  # a mean of eight passed on labels, each right by chance or wrong
-        eighths = 8 * (value - own) / (wrong - own)
-        assert eighths == pytest.approx(round(eighths), abs=1e-4)
+    for value in harm[1]:  # a mean over the circles, in each of which the label fits or does not
+        unfit = shuffled_labels.SHUFFLES * (value - own) / (wrong - own)
+        assert unfit == pytest.approx(round(unfit), abs=1e-4)
     assert 0 < gains["honest"].mean() < wrong - own
 
 

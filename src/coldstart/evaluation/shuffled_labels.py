@@ -26,7 +26,7 @@ from coldstart.evaluation.protocol import evaluate
 from coldstart.evaluation.summary import Canary
 from coldstart.models.recommender import Recommender
 
-SHUFFLES = 8
+SHUFFLES = 16
 """Circles that are averaged for each user: the noise of wrong labels falls with their root."""
 FALSE_ALARM = 1e-3
 """Chance that labels without a leak seem to help; the standard error errs on the safe side."""

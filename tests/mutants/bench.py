@@ -1,0 +1,100 @@
+"""Runs tests on copies of the tree, each in a process that is forked with the libraries loaded."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from queue import SimpleQueue
+
+from tests.mutants.mutant import ROOT, Mutant
+
+COPIED = ("src", "tests", "docs", "dags", "expectations", "benchmarks", ".dvc")
+LIMIT = 20.0
+"""A mutant may take this many times what the tests take without one; longer counts as caught."""
+PRELOADED = ["torch", "pandas", "scipy.stats", "scipy.sparse.linalg", "pytest", "safetensors.torch"]
+
+
+def run_tests(folder: Path, tests: tuple[str, ...]) -> None:
+    """In a process of its own: run tests of a copy, and leave with what pytest says."""
+    os.chdir(folder)
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    os.dup2(silent, 2)
+    sys.path[:] = [str(folder / "src"), str(folder), *(p for p in sys.path if p != str(ROOT))]
+    for name in [n for n in sys.modules if n.split(".")[0] in ("tests", "coldstart")]:
+        del sys.modules[name]
+    os.environ["PYTHONPATH"] = str(folder / "src")
+    import pytest
+
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--rootdir={folder}"]
+    found = pytest.main([*options, f"--basetemp={folder / 'temporary'}", *tests])
+    os._exit(int(found))
+
+
+class Bench:
+    """Copies of the tree, and the processes that run tests in them."""
+
+    def __init__(self, jobs: int, scratch: Path) -> None:
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(PRELOADED)
+        self.folders: SimpleQueue[Path] = SimpleQueue()
+        for job in range(jobs):
+            folder = scratch / str(job)
+            ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+            for name in COPIED:
+                shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+            for path in ROOT.iterdir():
+                if path.is_file():
+                    shutil.copy2(path, folder / path.name)
+            self.folders.put(folder)
+        self.times = itertools.count(int(time.time()))
+        self.usual: dict[tuple[str, ...], float] = {}
+
+    def seconds(self, tests: tuple[str, ...]) -> float:
+        """What the tests take without a mutant.
+
+        Raises:
+            SystemExit: they fail.
+        """
+        if tests not in self.usual:
+            folder = self.folders.get()
+            start = time.monotonic()
+            if self._exit_code(folder, tests, 3600) != 0:
+                raise SystemExit(f"without any mutant, a test of {[*tests]} fails")
+            self.usual[tests] = time.monotonic() - start
+            print(f"{self.usual[tests]:.0f} s without a mutant: {' '.join(tests)}", flush=True)
+            self.folders.put(folder)
+        return self.usual[tests]
+
+    def verdict(self, mutant: Mutant) -> str:
+        """``caught``, ``endless`` or ``survived``."""
+        limit = LIMIT * self.seconds(mutant.tests)
+        folder = self.folders.get()
+        try:
+            self._write(folder / mutant.path, mutant.changed)
+            code = self._exit_code(folder, mutant.tests, limit)
+        finally:
+            self._write(folder / mutant.path, mutant.text)
+            self.folders.put(folder)
+        return "endless" if code is None else "survived" if code == 0 else "caught"
+
+    def _write(self, path: Path, text: str) -> None:
+        """Each time with another time of change: compiled code of the last one is never taken."""
+        path.write_text(text, encoding="utf-8")
+        seconds = next(self.times)
+        os.utime(path, (seconds, seconds))
+
+    def _exit_code(self, folder: Path, tests: tuple[str, ...], limit: float) -> int | None:
+        process = self.context.Process(target=run_tests, args=(folder, tests))
+        process.start()
+        process.join(limit)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            return None
+        return process.exitcode

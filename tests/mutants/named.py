@@ -1,0 +1,152 @@
+"""Changes that passed every test when they were found, and their kin.
+
+Each names what goes wrong, the text to replace, which occurs once in the package, and the tests
+that must fail.
+"""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import PACKAGE, ROOT, Mutant, for_pytest
+
+CHANGES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    (
+        "a cross-fitted table of mf keeps its own group",
+        "tables.append(model.item_step(gram - gram_g, moment - moment_g))",
+        "tables.append(model.item_step(gram, moment))",
+        ("test_mf.py",),
+    ),
+    (
+        "a cross-fitted table of vbpmf keeps its own group",
+        "rest = total.less(model.item_moments(rows))",
+        "rest = total",
+        ("test_vbpmf.py",),
+    ),
+    (
+        "tables of vbpmf leave out another group than their own",
+        "rows = np.flatnonzero(group == g)\n        rest = total",
+        "rows = np.flatnonzero(group == g % group.max() + 1)\n        rest = total",
+        ("test_vbpmf.py",),
+    ),
+    (
+        "a cross-fitted table of exposure keeps its own group",
+        "rest = group_U != group",
+        "rest = group_U >= 0",
+        ("test_exposure.py",),
+    ),
+    (
+        "user_prior reads ratings with table 0",
+        "items = _read(backbone, items_P, backbone.group_U[history.users_R[part]])",
+        "items = _read(backbone, items_P, 0 * history.users_R[part])",
+        ("test_user_prior.py",),
+    ),
+    (
+        "user_prior reads the choice of items with table 0",
+        "group_U=backbone.group_U,\n        generator=torch.Generator().manual_seed(seed),",
+        "group_U=0 * backbone.group_U,\n        generator=torch.Generator().manual_seed(seed),",
+        ("test_user_prior.py",),
+    ),
+    (
+        "baselines are fitted on the evaluated query",
+        "        validation = spare_episodes(prepared, fold)\n        if not len",
+        '        validation = prepared.eval_episodes(fold, "validation")\n        if not len',
+        ("test_unread.py::test_what_judges_is_never_learnt_from",),
+    ),
+    (
+        "early stopping reads the evaluated query",
+        "    episodes = spare_episodes(prepared, fold)\n    if params",
+        '    episodes = prepared.eval_episodes(fold, "validation")\n    if params',
+        ("test_unread.py::test_what_judges_is_never_learnt_from",),
+    ),
+    (
+        "combinations are fitted on the evaluated query",
+        "return spare_episodes(self.prepared, self.fold)",
+        'return self.prepared.eval_episodes(self.fold, "validation")',
+        ("test_unread.py::test_what_judges_is_never_learnt_from",),
+    ),
+    (
+        "history holds the cold users",
+        'historical[self.role_users(fold, "historical")] = True',
+        (
+            'historical[self.role_users(fold, "historical")] = True\n'
+            '        historical[self.role_users(fold, "cold")] = True'
+        ),
+        ("test_prepared.py",),
+    ),
+    (
+        "the user encoder is fitted on everybody",
+        "known = users if cut is None else users[first_seen <= cut]",
+        "known = users",
+        ("test_past.py",),
+    ),
+    (
+        "the components of titles are fitted on everybody",
+        'past = ratings["item"] if cut is None else ratings["item"][times <= cut]',
+        'past = ratings["item"]',
+        ("test_past.py",),
+    ),
+    (
+        "the gate compares on users that the champion has seen",
+        '        cold &= set(own["user"])',
+        '        cold = set(own["user"])',
+        ("test_gating.py::test_the_contest_is_among_the_users_that_are_cold_for_both",),
+    ),
+    (
+        "the gate compares on users that are not the candidate's cold ones",
+        '        cold &= set(own["user"])',
+        "        pass",
+        ("test_gating.py::test_the_contest_is_among_the_users_that_are_cold_for_both",),
+    ),
+    (
+        "the gate takes the mean for the lower end of the interval",
+        'passed = found["low"] > gate.min_improvement',
+        'passed = found["mean"] > gate.min_improvement',
+        ("test_gate.py",),
+    ),
+    (
+        "the worst seed is put forward",
+        "seeds.idxmax()",
+        "seeds.idxmin()",
+        ("test_experiment.py",),
+    ),
+    (
+        "the shuffled canary is not called",
+        "    checks.append(_shuffled_check(",
+        "    str(_shuffled_check(",
+        ("test_evaluate.py::test_shuffled_labels_that_are_true_stop_the_stage",),
+    ),
+    (
+        "the shuffled canary reads the first fold alone",
+        "gains.append(shuffled_gains(model, target, params.prepare.shots, error, params.seed))",
+        (
+            "if not gains:\n"
+            "            shots = params.prepare.shots\n"
+            "            gains.append(shuffled_gains(model, target, shots, error, params.seed))"
+        ),
+        ("test_evaluate.py::test_the_shuffled_candidate_is_the_one_of_every_fold",),
+    ),
+    (
+        "the canaries are not required to hold",
+        "    canaries.require(checks)\n",
+        "    del canaries\n",
+        ("test_evaluate.py::test_shuffled_labels_that_are_true_stop_the_stage",),
+    ),
+)
+
+
+def named_mutants() -> list[Mutant]:
+    """Every change, at its only place.
+
+    Raises:
+        SystemExit: a text does not occur once: the code has moved on, and the list must follow.
+    """
+    texts = {p: p.read_text(encoding="utf-8") for p in (ROOT / PACKAGE).rglob("*.py")}
+    made = []
+    for name, old, new, tests in CHANGES:
+        places = [path for path, text in texts.items() for _ in range(text.count(old))]
+        if len(places) != 1:
+            raise SystemExit(f"{name}: {old!r} occurs {len(places)} times in the package, not once")
+        path = places[0]
+        at = texts[path].index(old)
+        place = path.relative_to(ROOT)
+        made.append(Mutant(name, place, texts[path], at, old, new, for_pytest(tests)))
+    return made
