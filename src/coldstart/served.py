@@ -85,8 +85,10 @@ class Served:
         self.facts = facts
         self.encoder = encoder
         self.keys = list(keys)
-        self._titles = list(titles)
-        self._row = {key: row for row, key in enumerate(self.keys) if row > 0}
+        known = list(zip(self.keys, titles, strict=True))
+        del known[UNKNOWN_ITEM]
+        self.titles = dict(known)
+        self._row = {key: row for row, key in enumerate(self.keys) if row != UNKNOWN_ITEM}
 
     @classmethod
     def load(cls, folder: Path) -> Served:
@@ -158,7 +160,7 @@ class Served:
         return [
             {
                 "item": self.keys[row],
-                "title": self._titles[row],
+                "title": self.titles[self.keys[row]],
                 "score": min(max(self.facts.unit.rating(score), low), high),
             }
             for row, score in best

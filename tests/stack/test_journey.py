@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+ROOT = Path(__file__).resolve().parents[2]
 DAG = "coldstart_train"
-STAGES = ("validate", "prepare", "pretrain", "meta_train", "combine", "evaluate", "report")
+STAGES = tuple(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
 Alone = Callable[..., dict[str, Any]]
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
 

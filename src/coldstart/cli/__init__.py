@@ -25,6 +25,7 @@ from coldstart.cli.pipeline import (
     report,
     validate,
 )
+from coldstart.cli.recommend import recommend
 from coldstart.cli.registry import champion, gate, promote, publish, rollback
 from coldstart.cli.results import compare, leaderboard, tune
 from coldstart.cli.stack import down, note, params, run, up, work
@@ -50,7 +51,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     RESULTS: (leaderboard, compare, tune),
     DATA: (fetch, import_, accept),
     STACK: (work, params, up, down, run),
-    MODELS: (publish, gate, promote, rollback, champion),
+    MODELS: (publish, gate, promote, rollback, champion, recommend),
 }
 for _panel, _commands in PANELS.items():
     for _command in _commands:

@@ -52,11 +52,6 @@ class Lessons(NamedTuple):
     teacher_TQ: Tensor
     components_TE: Tensor
 
-    @property
-    def n_lessons(self) -> int:
-        """``T``."""
-        return len(self.items_TQ)
-
     def rows(self, index: Tensor) -> Lessons:
         """The same for some of the lessons."""
         return Lessons(self.support.rows(index), *(field[index] for field in self[1:]))

@@ -47,13 +47,6 @@ def tracked_stage(name: str, algorithm: str | None = None) -> Iterator[None]:
             _finish(recorder, outcome)
 
 
-def publish_run() -> dict[str, str]:
-    """Log the results that lie in this workspace to the parent run: see :mod:`.publish`."""
-    from coldstart.registry.publish import publish
-
-    return publish()
-
-
 def _peak_rss_mb() -> float:
     """Peak resident memory of this process and of the largest of its children, MiB."""
     who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)

@@ -74,16 +74,6 @@ class Airflow:
         body = {"note": text[:1000]}
         self._call("PATCH", f"/api/v2/dags/{dag}/dagRuns/{run_id}", body, update_mask="note")
 
-    def fail_run(self, dag: str, run_id: str) -> None:
-        """Mark a run and its unfinished tasks as failed."""
-        body = {"state": "failed"}
-        self._call("PATCH", f"/api/v2/dags/{dag}/dagRuns/{run_id}", body, update_mask="state")
-
-    def approve(self, dag: str, run_id: str, task: str, choice: str) -> None:
-        """Answer a waiting approval: "Approve" or "Reject"."""
-        path = f"/api/v2/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/-1/hitlDetails"
-        self._call("PATCH", path, {"chosen_options": [choice], "params_input": {}})
-
     def _need(self, method: str, path: str, body: Any = None, **query: Any) -> dict[str, Any]:
         answer = self._call(method, path, body, **query)
         assert answer is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -95,10 +96,21 @@ def _conclude(settings: Settings, airflow: Airflow, run_id: str) -> None:
     decision = airflow.xcom(DAG, run_id, "gate") or {}
     console.print(f"Gate: {decision.get('summary')}", soft_wrap=True)
     console.print(f"Registered: {_registered(airflow, run_id, decision)}", soft_wrap=True)
+    _recommend(settings)
     report = settings.site / "reports" / run_id / layout.REPORT.name
     console.print(f"Report: {report}", soft_wrap=True)
     if not here:
         console.print(f"artifacts/ stays: params.yaml differs from {folder}", soft_wrap=True)
+
+
+def _recommend(settings: Settings) -> None:
+    """Print what the champion would show three unlike newcomers, if there is one."""
+    subprocess.run(
+        [sys.executable, "-m", "coldstart", "recommend"],
+        cwd=settings.project,
+        env=settings.environment(),
+        check=False,
+    )
 
 
 def _registered(airflow: Airflow, run_id: str, decision: Mapping[str, Any]) -> str:
