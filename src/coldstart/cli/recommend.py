@@ -12,7 +12,7 @@ import typer
 from coldstart.cli.common import cap_threads
 
 if TYPE_CHECKING:
-    from coldstart.newcomers import Newcomer
+    from coldstart.examples import Newcomer
     from coldstart.served import Served
 
 Titles = Annotated[
@@ -31,7 +31,7 @@ def recommend(
 ) -> None:
     """Print the champion's list for a newcomer; without titles, for three unlike examples."""
     cap_threads()
-    from coldstart.newcomers import Newcomer, find_item, unlike_newcomers
+    from coldstart.examples import Newcomer, find_item, unlike_newcomers
     from coldstart.registry import packaging, promotion, store
     from coldstart.served import Served
 

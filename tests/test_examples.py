@@ -11,8 +11,8 @@ from tests.evaluation.conftest import Fixed
 from coldstart.data.features import UserEncoder
 from coldstart.data.units import Unit
 from coldstart.errors import DataError
+from coldstart.examples import Newcomer, find_item, unlike_newcomers
 from coldstart.models.recommender import Prediction
-from coldstart.newcomers import Newcomer, find_item, unlike_newcomers
 from coldstart.served import Facts, Served
 
 N = 90

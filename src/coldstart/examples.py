@@ -23,11 +23,16 @@ class Newcomer(NamedTuple):
     dislikes: tuple[str, ...] = ()
 
     def request(self, served: Served) -> dict[str, list[object]]:
-        """What :meth:`Served.recommend` reads: the best and the worst rating of the scale."""
-        facts = served.facts
-        items: list[object] = [*self.loves, *self.dislikes]
-        best: list[object] = [facts.max_rating] * len(self.loves)
-        return {"items": items, "ratings": best + [facts.min_rating] * len(self.dislikes)}
+        """What :meth:`Served.recommend` reads: the best and the worst rating of the scale.
+
+        Without a scale what somebody loves is what they chose, and a dislike cannot be said.
+        """
+        scale = served.facts.scale
+        if scale is None:
+            return {"items": list(self.loves)}
+        best: list[object] = [scale.high] * len(self.loves)
+        worst: list[object] = [scale.low] * len(self.dislikes)
+        return {"items": [*self.loves, *self.dislikes], "ratings": best + worst}
 
 
 def find_item(served: Served, text: str) -> str:
@@ -75,7 +80,7 @@ def unlike_newcomers(served: Served) -> list[Newcomer]:
     return [
         Newcomer(loves[0]),
         Newcomer(loves[1]),
-        Newcomer(loves[2][:2], dislikes=loves[0][:1]),
+        Newcomer(loves[2][:2], dislikes=loves[0][:1] if served.facts.scale else ()),
     ]
 
 
