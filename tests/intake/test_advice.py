@@ -53,26 +53,26 @@ def test_a_scale_without_levels() -> None:
 def test_without_ratings_every_row_is_a_like(ratings: list[float] | None, only: float) -> None:
     found = advice("d", facts([40] * 10, ratings))
     assert found["data.min_rating"] < found["data.like"] == found["data.max_rating"] == only
-    assert (found["head"], found["gate.metric"]) == ("ranking", "recall@10")
+    assert (found["head"], found["goal"]) == ("ranking", "list")
 
 
 @pytest.mark.parametrize(
     ("histories", "protocol"),
     [
-        ([30] * 34 + [5] * 66, (30, 10, [0, 1, 3, 5, 10, 20], 5)),
-        ([30] * 33 + [5] * 67, (3, 2, [0, 1], 1)),
-        ([29] * 100, (20, 10, [0, 1, 3, 5, 10], 5)),
-        ([19] * 100, (15, 5, [0, 1, 3, 5, 10], 5)),
-        ([14] * 100, (10, 5, [0, 1, 3, 5], 5)),
-        ([9] * 100, (6, 3, [0, 1, 3], 3)),
-        ([5] * 100, (3, 2, [0, 1], 1)),
-        ([1] * 100, (2, 1, [0, 1], 1)),
-        ([30] * 2000 + [2] * 9000, (30, 10, [0, 1, 3, 5, 10, 20], 5)),
+        ([30] * 34 + [5] * 66, (30, 10, [0, 1, 3, 5, 10, 20])),
+        ([30] * 33 + [5] * 67, (3, 2, [0, 1])),
+        ([29] * 100, (20, 10, [0, 1, 3, 5, 10])),
+        ([19] * 100, (15, 5, [0, 1, 3, 5, 10])),
+        ([14] * 100, (10, 5, [0, 1, 3, 5])),
+        ([9] * 100, (6, 3, [0, 1, 3])),
+        ([5] * 100, (3, 2, [0, 1])),
+        ([1] * 100, (2, 1, [0, 1])),
+        ([30] * 2000 + [2] * 9000, (30, 10, [0, 1, 3, 5, 10, 20])),
     ],
 )
-def test_protocol(histories: list[int], protocol: tuple[int, int, list[int], int]) -> None:
+def test_protocol(histories: list[int], protocol: tuple[int, int, list[int]]) -> None:
     found = advice("d", facts(histories))
-    keys = ("prepare.min_ratings", "prepare.query_size", "prepare.shots", "gate.shot")
+    keys = ("prepare.min_ratings", "prepare.query_size", "prepare.shots")
     assert tuple(found[key] for key in keys) == protocol
 
 

@@ -208,6 +208,10 @@ def test_genres_with_pipes_become_genres(tmp_path: Path) -> None:
         (["A B", "B C", "A C", "A B C", "C B", "B"], ["A B", "B C", "A C", "A B C", "C B", "B"]),
         (["['Action', 'Film Noir']", "[]"], ["Action Film_Noir", ""]),
         (["|Action||", "nan"], ["Action", ""]),
+        (
+            ["Action, Drama", "R|B, Drama", "Drama, Folk"],
+            ["Action Drama", "R/B Drama", "Drama Folk"],
+        ),
     ],
 )
 def test_genres(written: list[str], expected: list[str], tmp_path: Path) -> None:

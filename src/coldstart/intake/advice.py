@@ -38,7 +38,7 @@ def advice(name: str, facts: Facts) -> dict[str, Any]:
         (p for p in _PROTOCOLS if reach[p[0]] >= min(_SHARE * len(histories), _ENOUGH)),
         _PROTOCOLS[-1],
     )
-    keys: dict[str, Any] = {"data.name": name, "data.source": IMPORTED}
+    keys: dict[str, Any] = {"data.name": name, "data.source": IMPORTED, "data.seq_separator": None}
     keys |= _scale(facts)
     keys |= {
         "validate.min_ratings": min(_MOST_ROWS, facts.rows // 2 or 1),
@@ -47,10 +47,9 @@ def advice(name: str, facts: Facts) -> dict[str, Any]:
         "prepare.query_size": query,
         "prepare.shots": shots,
         "prepare.validation_share": 0.25 if reach[least] < _FEW else 0.125,
-        "gate.shot": max(k for k in shots if k <= 5),
     }
     if not facts.rated:
-        keys |= {"head": "ranking", "meta_train.negatives.number": 4, "gate.metric": "recall@10"}
+        keys |= {"goal": "list", "head": "ranking", "meta_train.negatives.number": 4}
     return keys
 
 

@@ -159,7 +159,8 @@ def _genres(text: str, separator: str) -> str:
         return ""
     text = re.sub(r"^\[(.*)\]$", r"\1", text.strip())  # a list that was printed
     parts = text.split(separator) if separator else [text]
-    words = ["_".join(part.strip().strip("'\"").split()) for part in parts]
+    # a bar that separates nothing here would separate for who reads the file
+    words = ["_".join(part.strip().strip("'\"").replace("|", "/").split()) for part in parts]
     return " ".join(dict.fromkeys(filter(None, words)))
 
 
