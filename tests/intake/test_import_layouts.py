@@ -222,6 +222,20 @@ def test_genres(written: list[str], expected: list[str], tmp_path: Path) -> None
     assert [line.split("\t")[1] for line in lines] == expected
 
 
+@pytest.mark.parametrize(
+    ("written", "keys"),
+    [
+        ('"a\\","x"\n"b ""c"" \\","y"\n', ["a\\", 'b "c" \\']),  # a backslash is a letter
+        ('"a","x"\n"b \\"c\\" d","y"\n', ["a", 'b "c" d']),  # it takes a quote's meaning
+        ('"a" b,x\n5" disk,y\n', ['"a" b', '5" disk']),  # quotes are letters
+        ("a\u2028b,x\nc\x85d,y\n", ["a b", "c d"]),  # spaces of some kind, no line ends
+    ],
+)
+def test_quotes_and_backslashes(written: str, keys: list[str], tmp_path: Path) -> None:
+    deliver(tmp_path, {"t.csv": "user,item\n" + written})
+    assert [line.split("\t")[0] for line in made(tmp_path, "inter").splitlines()[1:]] == keys
+
+
 def test_columns_by_name_by_number_and_none(tmp_path: Path) -> None:
     table = "who,what,mark,day,note\n" + "a,x,3,2020-01-02,n\nb,y,4,2020-01-03,n\n"
     columns = {"user": "who", "item": "2", "rating": "mark", "timestamp": "day"}

@@ -21,7 +21,6 @@ _DATES = {  # of a text that is not ISO; day and month must be told apart
     "D.M.Y": "%d.%m.%Y",
     "D/M/Y": "%d/%m/%Y",
     "M/D/Y": "%m/%d/%Y",
-    "Y/M/D": "%Y/%m/%d",
     "D-M-Y": "%d-%m-%Y",
     "M D, Y": "%m %d, %Y",
     "month D, Y": "%B %d, %Y",
