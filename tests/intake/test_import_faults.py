@@ -274,35 +274,3 @@ def test_a_name_that_is_no_folder(tmp_path: Path) -> None:
     frame = pd.DataFrame({"user": ["a"], "item": ["b"]})
     with pytest.raises(DataError, match=r"--name '\.\./x': may hold letters"):
         import_frames(frame, name="../x", root=tmp_path)
-
-
-def test_values_of_users_are_not_shown(tmp_path: Path) -> None:
-    (tmp_path / "r.csv").write_text(CSV)
-    (tmp_path / "users.csv").write_text("user,age\nu1,44\n,45\nu1,46\n" + "u2,1\n")
-    imported = import_files(
-        [tmp_path / "r.csv", tmp_path / "users.csv"], root=tmp_path, wishes=Wishes(max_aside=0.5)
-    )
-    assert sorted(note.split("(first")[1] for note in imported.notes) == [
-        ": row 3: not shown)",
-        ": row 4: not shown)",
-    ]
-
-
-def test_tables_that_do_not_meet(tmp_path: Path) -> None:
-    (tmp_path / "r.csv").write_text(CSV)
-    (tmp_path / "movies.csv").write_text("item,title\n1,Heat\n2,Alien\n")
-    with pytest.raises(
-        DataError,
-        match=r"movies\.csv, column 'item': none of its keys is a item .*'1' against 'i0'",
-    ):
-        import_files([tmp_path / "r.csv", tmp_path / "movies.csv"], root=tmp_path)
-    (tmp_path / "tags.csv").write_text("user,item,tag,timestamp\nu1,i1,nice,1600000000\n")
-    with pytest.raises(DataError, match=r"tags\.csv: has user, item, timestamp, but .*r\.csv has"):
-        import_files([tmp_path / "r.csv", tmp_path / "tags.csv"], root=tmp_path)
-    (tmp_path / "links.csv").write_text("item,imdbId\ni1,7\n")
-    with pytest.raises(DataError, match=r"links\.csv: has no title, year or genres"):
-        import_files([tmp_path / "r.csv", tmp_path / "links.csv"], root=tmp_path)
-    with pytest.raises(DataError, match=r"both describe items; leave one out"):
-        import_files([tmp_path / n for n in ("r.csv", "links.csv", "movies.csv")], root=tmp_path)
-    with pytest.raises(DataError, match="no file has both users and items"):
-        import_files([tmp_path / n for n in ("links.csv", "movies.csv")], root=tmp_path)

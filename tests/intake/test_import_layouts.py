@@ -208,6 +208,10 @@ def test_genres_with_pipes_become_genres(tmp_path: Path) -> None:
         (["A B", "B C", "A C", "A B C", "C B", "B"], ["A B", "B C", "A C", "A B C", "C B", "B"]),
         (["['Action', 'Film Noir']", "[]"], ["Action Film_Noir", ""]),
         (["|Action||", "nan"], ["Action", ""]),
+        (
+            ["Action, Drama", "R|B, Drama", "Drama, Folk"],
+            ["Action Drama", "R/B Drama", "Drama Folk"],
+        ),
     ],
 )
 def test_genres(written: list[str], expected: list[str], tmp_path: Path) -> None:
@@ -216,6 +220,20 @@ def test_genres(written: list[str], expected: list[str], tmp_path: Path) -> None
     import_frames(frame, items=items, name="d", root=tmp_path)
     lines = made(tmp_path, "item").splitlines()[1:]
     assert [line.split("\t")[1] for line in lines] == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "keys"),
+    [
+        ('"a\\","x"\n"b ""c"" \\","y"\n', ["a\\", 'b "c" \\']),  # a backslash is a letter
+        ('"a","x"\n"b \\"c\\" d","y"\n', ["a", 'b "c" d']),  # it takes a quote's meaning
+        ('"a" b,x\n5" disk,y\n', ['"a" b', '5" disk']),  # quotes are letters
+        ("a\u2028b,x\nc\x85d,y\n", ["a b", "c d"]),  # spaces of some kind, no line ends
+    ],
+)
+def test_quotes_and_backslashes(written: str, keys: list[str], tmp_path: Path) -> None:
+    deliver(tmp_path, {"t.csv": "user,item\n" + written})
+    assert [line.split("\t")[0] for line in made(tmp_path, "inter").splitlines()[1:]] == keys
 
 
 def test_columns_by_name_by_number_and_none(tmp_path: Path) -> None:
@@ -234,39 +252,9 @@ def test_keys_that_a_hole_made_floats(tmp_path: Path) -> None:
     imported = import_frames(frame, name="d", root=tmp_path, wishes=Wishes(max_aside=0.5))
     assert made(tmp_path, "inter").splitlines()[1:] == ["1\t10", "3\t30"]
     assert "row 2" in imported.notes[0]
-    deliver(tmp_path, {"t.csv": "user,item\n1.0,a\n2.0,b\n"}, replace=True)
+    imported = deliver(tmp_path, {"t.csv": "user,item\n1.0,a\n2.0,b\n"}, replace=True)
+    assert "  users written as 12.0 are 12" in imported.guesses
+    assert imported.notes == ()
     assert made(tmp_path, "inter").splitlines()[1:] == ["1\ta", "2\tb"]
     deliver(tmp_path, {"t.csv": "user,item\nv1.0,a\n2.0,b\n"}, replace=True)
     assert made(tmp_path, "inter").splitlines()[1:] == ["v1.0\ta", "2.0\tb"]
-
-
-def test_several_files_of_interactions_are_joined_in_order(tmp_path: Path) -> None:
-    imported = deliver(
-        tmp_path,
-        {
-            "b.csv": "user,item,rating\nz,1,5\nz,2,5\n",
-            "a.csv": "item;user;rating\n1;y;2,5\n1;z;1\n",
-        },
-    )
-    assert made(tmp_path, "inter").splitlines()[1:] == [
-        "z\t1\t5",
-        "z\t2\t5",
-        "y\t1\t2.5",
-        "z\t1\t1",
-    ]
-    assert imported.rows == 4
-
-
-@pytest.mark.parametrize(
-    ("path", "name"),
-    [
-        ("ml-latest-small/ratings.csv", "ml-latest-small"),
-        ("x/Books_5.json.gz", "Books_5"),
-        ("x/2019-Oct.csv", "2019-Oct"),
-        ("x/my ratings!.csv", "my-ratings"),
-    ],
-)
-def test_name(path: str, name: str, tmp_path: Path) -> None:
-    (tmp_path / path).parent.mkdir()
-    (tmp_path / path).write_text("user,item\na,b\n")
-    assert import_files([tmp_path / path], root=tmp_path).folder == tmp_path / "data" / name

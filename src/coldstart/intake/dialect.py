@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from coldstart.errors import DataError
 from coldstart.intake.wishes import Reading
@@ -18,6 +20,8 @@ _ENOUGH = 0.9  # of the rows have as many fields as each other
 _ROWS = 300
 _NUMBER = re.compile(r"\s*[-+]?\d*[.,]?\d+([eE][-+]?\d+)?\s*")
 _DATE = re.compile(r"\s*\d{1,4}[-./]\d\d?[-./]\d{1,4}")
+Quotes = Literal["none", "doubled", "escaped"]
+"""How a quote stands within quotes, if they enclose fields at all."""
 _TYPED = re.compile(r"(.+):(token|token_seq|float|float_seq)")
 
 
@@ -63,11 +67,11 @@ def dialect_of(
     Raises:
         DataError: no separator makes rows of equal length.
     """
-    lines = text.splitlines(keepends=True)
+    lines = list(io.StringIO(text, newline=""))  # splitlines knows more ends than there are
     candidates = SEPARATORS if said.separator is None else (separator_of(said.separator),)
     shares = {}
     for candidate in candidates:
-        tried = [_Trial.of(lines, candidate, quoted=q) for q in _quotes(text, candidate, said)]
+        tried = [_Trial.of(lines, candidate, q) for q in _quotes(text, candidate, said)]
         shares[candidate] = max(tried, key=lambda trial: trial.share)  # the first of equal ones
     good = [s for s in candidates if shares[s].share >= _ENOUGH]
     best = good[0] if good else max(candidates, key=lambda s: shares[s].share)
@@ -85,19 +89,21 @@ def dialect_of(
     if header and len(first) == trial.width - 1:  # R writes row names without a name
         first = ["", *first]
     names = _names(first if header else [""] * trial.width)
-    return Dialect(encoding, best, trial.quoted, trial.quoted and '\\"' in text, header, names)
+    return Dialect(encoding, best, trial.quotes != "none", trial.quotes == "escaped", header, names)
 
 
-def _quotes(text: str, separator: str, said: Reading) -> tuple[bool, ...]:
-    """Whether quotes may enclose fields: what is to be tried, the likelier first."""
-    if len(separator) > 1:
-        return (False,)
-    if said.quotes is not None:
-        return (said.quotes,)
+def _quotes(text: str, separator: str, said: Reading) -> list[Quotes]:
+    """Ways to read quotes that are to be tried, the likelier first."""
     sign = re.escape(separator)
     opened = re.search(rf'(^|{sign})[ ]?"', text, re.MULTILINE)
     closed = re.search(rf'"\s*($|{sign})', text, re.MULTILINE)
-    return (True, False) if opened and closed else (False,)
+    if len(separator) > 1 or not (said.quotes or (said.quotes is None and opened and closed)):
+        return ["none"]
+    ways: list[Quotes] = ["doubled"]
+    if '\\"' in text:  # at the end of a field it may just be a backslash
+        inside = re.search(rf'\\"(?!\s*($|{sign}|"))', text, re.MULTILINE)
+        ways.insert(0 if inside else 1, "escaped")
+    return ways if said.quotes else [*ways, "none"]
 
 
 @dataclass(frozen=True)
@@ -105,29 +111,29 @@ class _Trial:
     """The first rows, read in one way."""
 
     rows: list[list[str]]
-    quoted: bool
+    quotes: Quotes
     width: int  # the usual number of fields
     share: float  # of the rows that have it; 0 if this is no way to read them
 
     @classmethod
-    def of(cls, lines: list[str], separator: str, *, quoted: bool) -> _Trial:
-        rows = _rows(lines, separator, quoted=quoted)
+    def of(cls, lines: list[str], separator: str, quotes: Quotes) -> _Trial:
+        rows = _rows(lines, separator, quotes)
         if not rows:
-            return cls(rows, quoted, 0, 0.0)
+            return cls(rows, quotes, 0, 0.0)
         counts = Counter(map(len, rows[1:] or rows))
         width, often = counts.most_common(1)[0]
         fits = width > 1 and len(rows[0]) > 1 and len(rows[0]) in (width, width - 1)
-        return cls(rows, quoted, width, often / counts.total() if fits else 0.0)
+        return cls(rows, quotes, width, often / counts.total() if fits else 0.0)
 
 
-def _rows(lines: list[str], separator: str, *, quoted: bool) -> list[list[str]]:
+def _rows(lines: list[str], separator: str, quotes: Quotes) -> list[list[str]]:
     if len(separator) > 1:
         return [line.rstrip("\r\n").split(separator) for line in lines[:_ROWS] if line.strip()]
     reader = csv.reader(
         lines,
         delimiter=separator,
-        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
-        escapechar="\\" if quoted and any('\\"' in line for line in lines) else None,
+        quoting=csv.QUOTE_NONE if quotes == "none" else csv.QUOTE_MINIMAL,
+        escapechar="\\" if quotes == "escaped" else None,
     )
     try:
         rows = [row for row, _ in zip(reader, range(_ROWS), strict=False)]

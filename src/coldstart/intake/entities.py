@@ -137,7 +137,8 @@ def _new_rows(
         part = part[(part != "").any(axis=1)]
         ledger.rows += len(part)
         refuse_open_quotes(table, part[column])
-        keys = values.keys(part[column], pointless=pointless)
+        given = values.without_points(part[column]) if pointless else part[column]
+        keys = values.keys(given)
         empty = (keys == "").to_numpy(dtype=bool)
         ledger.keep(table.label, part, empty, column, f"no {role}", personal=personal)
         again = (keys.duplicated() | keys.isin(seen)).to_numpy(dtype=bool) & ~empty
@@ -147,7 +148,7 @@ def _new_rows(
         good = ~(empty | again)
         seen.update(keys[good])
         if not personal:
-            ledger.change(table.label, part[column][good], keys[good], "plain key")
+            ledger.change(table.label, given[good], keys[good], "plain key")
         yield part[good], keys[good]
 
 

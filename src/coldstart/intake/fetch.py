@@ -101,7 +101,7 @@ def _check_readable(fresh: Path, params: DataParams) -> None:
 def _changed(params: DataParams, root: Path, folder: Path) -> tuple[str, ...]:
     """How the source differs from ``folder``, where looking costs no download."""
     place = root / Path(params.source).expanduser()
-    if not place.exists():
+    if params.source == IMPORTED or not place.exists():
         return ()
     with _scratch(root) as scratch:
         fresh = scratch / params.name

@@ -41,6 +41,7 @@ class Form:
     def describe(self) -> list[str]:
         """What is not plain about it."""
         said = [f"decimal sign {self.decimal!r}"] if self.decimal != "." else []
+        said += [f"{role}s written as 12.0 are 12" for role in sorted(self.pointless)]
         if self.time is not None:
             said.append(
                 "times count from a start of their own"
@@ -121,6 +122,7 @@ def _parts(table: Table, form: Form, ledger: Ledger) -> Iterator[pd.DataFrame]:
 def _clean(table: Table, form: Form, part: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     """Rows with all that they need; numbers as numbers. The rest is set aside."""
     clean: dict[str, pd.Series] = {}
+    given: dict[str, pd.Series] = {}
     wrong = np.zeros(len(part), dtype=bool)
 
     def check(role: str, bad: np.ndarray, reason: str) -> None:
@@ -133,7 +135,8 @@ def _clean(table: Table, form: Form, part: pd.DataFrame, ledger: Ledger) -> pd.D
         raw = part[column]
         if role in ("user", "item"):
             refuse_open_quotes(table, raw)
-            clean[role] = values.keys(raw, pointless=role in form.pointless)
+            given[role] = values.without_points(raw) if role in form.pointless else raw
+            clean[role] = values.keys(given[role])
             check(role, (clean[role] == "").to_numpy(dtype=bool), f"no {role}")
         elif role == "event":
             clean[role] = one_line(raw)
@@ -150,6 +153,6 @@ def _clean(table: Table, form: Form, part: pd.DataFrame, ledger: Ledger) -> pd.D
             check(role, raw.isin(values.MISSING).to_numpy(dtype=bool), "no time")
             check(role, ~np.isfinite(found), f"the time is not in {form.time.name}")
             check(role, values.out_of_time(found, form.time), "a time before 1970 or after 2100")
-    for role in ("user", "item"):
-        ledger.change(table.label, part[form.roles[role]][~wrong], clean[role][~wrong], "plain key")
+    for role, raw in given.items():
+        ledger.change(table.label, raw[~wrong], clean[role][~wrong], "plain key")
     return pd.DataFrame(clean)[~wrong].reset_index(drop=True)

@@ -18,8 +18,14 @@ def number_text(values: NDArray[np.float64]) -> pd.Series:
     text = pd.Series("", index=range(len(values)), dtype="str")
     text[whole] = pd.Series(values[whole].astype(np.int64)).astype("str").to_numpy()
     rest = ~whole & ~np.isnan(values)
-    text[rest] = pd.Series([repr(v) for v in values[rest].tolist()], dtype="str").to_numpy()
+    text[rest] = pd.Series(list(map(_float_text, values[rest].tolist())), dtype="str").to_numpy()
     return text
+
+
+def _float_text(value: float) -> str:
+    if value != value:
+        return ""
+    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
 
 
 def text_of(values: pd.Series) -> pd.Series:
@@ -51,5 +57,5 @@ def scalar_text(value: Any) -> str:
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, float | np.floating):
-        return str(number_text(np.array([value], dtype="float64"))[0])
+        return _float_text(float(value))
     return str(value)

@@ -21,7 +21,6 @@ _DATES = {  # of a text that is not ISO; day and month must be told apart
     "D.M.Y": "%d.%m.%Y",
     "D/M/Y": "%d/%m/%Y",
     "M/D/Y": "%m/%d/%Y",
-    "Y/M/D": "%Y/%m/%d",
     "D-M-Y": "%d-%m-%Y",
     "M D, Y": "%m %d, %Y",
     "month D, Y": "%B %d, %Y",
@@ -32,20 +31,18 @@ _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %H:%M:%S.%f", " %I:%M:%S %p", " %I:%M %p
 Floats = NDArray[np.float64]
 
 
-def keys(values: pd.Series, *, pointless: bool) -> pd.Series:
-    """Keys of users or items as an atomic file can hold them; ``""`` where there is none.
-
-    Args:
-        values: As delivered.
-        pointless: Whether ``12.0`` means 12, as it does where a hole has made floats of all keys.
-    """
+def keys(values: pd.Series) -> pd.Series:
+    """Keys of users or items as an atomic file can hold them; ``""`` where there is none."""
     clean = values.str.strip()
     odd = clean.str.contains(r"[\s\x00-\x1f]", regex=True)
     if odd.any():
         clean = clean.mask(odd, clean[odd].str.replace(r"[\s\x00-\x1f]+", " ", regex=True))
-    if pointless:
-        clean = clean.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
     return clean.mask(clean.isin(MISSING), "")
+
+
+def without_points(values: pd.Series) -> pd.Series:
+    """Whole numbers without the ``.0`` that a hole in the column gave to all of them."""
+    return values.str.replace(r"^(\s*-?\d+)\.0(\s*)$", r"\1\2", regex=True)
 
 
 def are_pointless(values: pd.Series) -> bool:
@@ -161,7 +158,8 @@ def _genres(text: str, separator: str) -> str:
         return ""
     text = re.sub(r"^\[(.*)\]$", r"\1", text.strip())  # a list that was printed
     parts = text.split(separator) if separator else [text]
-    words = ["_".join(part.strip().strip("'\"").split()) for part in parts]
+    # a bar that separates nothing here would separate for who reads the file
+    words = ["_".join(part.strip().strip("'\"").replace("|", "/").split()) for part in parts]
     return " ".join(dict.fromkeys(filter(None, words)))
 
 

@@ -20,17 +20,7 @@ def with_values(text: str, path: Sequence[str], values: Mapping[str, Any]) -> st
     Raises:
         ParamsError: a key is not there as it stands, for instance because it comes from an alias.
     """
-    section = yaml.compose(text, Loader=yaml.SafeLoader)
-    for depth, key in enumerate(path):
-        section = _child(section, key, path[:depth])[1]
-    spans = []
-    for name, value in values.items():
-        node = _child(section, name, path)[1]
-        spans.append((node.start_mark.index, _end(node), _on_one_line(value)))
-    for start, end, new in sorted(spans, reverse=True):
-        gap = " " if start == end else ""  # a key without a value has no space after it
-        text = text[:start] + gap + new + text[end:]
-    return text
+    return _replaced(text, {(*path, name): value for name, value in values.items()})
 
 
 def with_keys(text: str, values: Mapping[str, Any]) -> str:
@@ -39,10 +29,10 @@ def with_keys(text: str, values: Mapping[str, Any]) -> str:
     Raises:
         ParamsError: a key is not there, or not as it stands; nothing else would have changed.
     """
-    changed, wanted = text, yaml.safe_load(text)
+    changed = _replaced(text, {tuple(key.split(".")): value for key, value in values.items()})
+    wanted = yaml.safe_load(text)
     for dotted, value in values.items():
         *path, key = dotted.split(".")
-        changed = with_values(changed, path, {key: value})
         section = wanted
         for part in path:
             section[part] = section = dict(section[part])  # of its own, where it is an alias
@@ -90,6 +80,21 @@ def read(path: Path) -> str:
     """The text as it is, line ends included."""
     with path.open(encoding="utf-8", newline="") as file:
         return file.read()
+
+
+def _replaced(text: str, values: Mapping[tuple[str, ...], Any]) -> str:
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    spans = []
+    for path, value in values.items():
+        node = root
+        for depth, key in enumerate(path):
+            node = _child(node, key, path[:depth])[1]
+        assert node is not None, "a path has at least one key"
+        spans.append((node.start_mark.index, _end(node), _on_one_line(value)))
+    for start, end, new in sorted(spans, reverse=True):
+        gap = " " if start == end else ""  # a key without a value has no space after it
+        text = text[:start] + gap + new + text[end:]
+    return text
 
 
 def _child(node: Node | None, key: str, path: Sequence[str]) -> tuple[Node, Node]:
