@@ -10,16 +10,17 @@ from coldstart.baselines.ridge import Ridge
 from coldstart.data.features import CategoryColumn, UserEncoder
 from coldstart.data.units import Unit
 from coldstart.errors import DataError
+from coldstart.models.recommender import Recommender
 from coldstart.served import Facts, Served
 
 KEYS = ("", "a", "b", "c", "d")
 TITLES = ("", "A", "B", "C", "D")
 
 
-def served(head: str = "rating") -> Served:
+def served(head: str = "rating", method: Recommender | None = None) -> Served:
     gender = CategoryColumn(name="gender", shares=(0.5, 0.5), values=("F", "M"))
     facts = Facts("x", "item_mean", head, 1.0, 5.0, like=4.0, fold=0, cut=None, unit=Unit())
-    method = ItemMean(torch.tensor([9.0, 3.0, 4.0, 2.0, 6.0]))
+    method = method or ItemMean(torch.tensor([9.0, 3.0, 4.0, 2.0, 6.0]))
     return Served(method, facts, KEYS, TITLES, UserEncoder(columns=(gender,), dropped={}))
 
 
@@ -55,9 +56,7 @@ def test_a_user_alone_gets_what_they_get_among_others() -> None:
         penalty_D=torch.tensor([1.0, 2.0]),
         noise=1.0,
     )
-    gender = CategoryColumn(name="gender", shares=(0.5, 0.5), values=("F", "M"))
-    facts = Facts("x", "ridge", "rating", 1.0, 5.0, like=4.0, fold=0, cut=None)
-    of_ridge = Served(method, facts, KEYS, TITLES, UserEncoder(columns=(gender,), dropped={}))
+    of_ridge = served(method=method)
     users = [user(("a", 5.0), ("b", 2.0), gender="F"), user(gender="M"), user(("d", 1.0))]
     together = of_ridge.recommend(users, k=10)
     for one, expected in zip(users, together, strict=True):
