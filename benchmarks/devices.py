@@ -37,6 +37,7 @@ from coldstart.models.recommender import Recommender
 from coldstart.params import LoopParams, Params, load_params
 from coldstart.progress import silent
 from coldstart.training.checkpoint import Checkpoints
+from coldstart.training.device import usable
 from coldstart.training.interrupt import Interrupt
 from coldstart.training.loop import Validation, meta_train
 
@@ -162,6 +163,7 @@ def main() -> int:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     options = parser.parse_args()
+    device = usable(options.device)
     logging.disable(logging.INFO)
     torch.backends.cuda.matmul.allow_tf32 = False
     params = load_params(options.params)
@@ -169,7 +171,7 @@ def main() -> int:
     for name, run in checks(made(params), params):
         begun = time.perf_counter()
         try:
-            here, there = run("cpu"), run(options.device)
+            here, there = run("cpu"), run(device)
             worst = float(((there - here).abs() / (ATOL + RTOL * here.abs())).max())
             verdict = "ok" if worst <= 1 else "DIFFERS"
         except Exception:  # one method's trouble must not hide the others'

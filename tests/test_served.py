@@ -8,19 +8,21 @@ import pytest
 import torch
 
 from coldstart.baselines.item_mean import ItemMean
+from coldstart.baselines.ridge import Ridge
 from coldstart.data.features import CategoryColumn, UserEncoder
 from coldstart.data.units import Unit
 from coldstart.errors import DataError
+from coldstart.models.recommender import Recommender
 from coldstart.served import Facts, Served
 
 KEYS = ("", "a", "b", "c", "d")
 TITLES = ("", "A", "B", "C", "D")
 
 
-def served(head: str = "rating") -> Served:
+def served(head: str = "rating", method: Recommender | None = None) -> Served:
     gender = CategoryColumn(name="gender", shares=(0.5, 0.5), values=("F", "M"))
     facts = Facts("x", "item_mean", head, 1.0, 5.0, like=4.0, fold=0, cut=None, unit=Unit())
-    method = ItemMean(torch.tensor([9.0, 3.0, 4.0, 2.0, 6.0]))
+    method = method or ItemMean(torch.tensor([9.0, 3.0, 4.0, 2.0, 6.0]))
     return Served(method, facts, KEYS, TITLES, UserEncoder(columns=(gender,), dropped={}))
 
 
@@ -44,6 +46,28 @@ def test_users_of_different_lengths_in_one_batch() -> None:
     best = [[r["item"] for r in one["recommendations"]] for one in found]
     assert best == [["d", "b", "a", "c"], ["c"], ["d", "b", "a", "c"]]
     assert served().recommend([], k=1) == []
+
+
+def test_a_user_alone_gets_what_they_get_among_others() -> None:
+    """Alone is served in numpy; attributes and ratings count, and the list is as long as it can."""
+    features_ND = torch.tensor([[1.0, 0.0], [1.0, 2.0], [1.0, -1.0], [1.0, 0.5], [1.0, -2.0]])
+    method = Ridge(
+        item_N=torch.tensor([3.0, 3.0, 3.1, 2.9, 3.2]),
+        features_ND=features_ND,
+        prior_FD=torch.tensor([[0.1, 0.3], [-0.2, 0.0]]),
+        penalty_D=torch.tensor([1.0, 2.0]),
+        noise=1.0,
+    )
+    of_ridge = served(method=method)
+    users = [user(("a", 5.0), ("b", 2.0), gender="F"), user(gender="M"), user(("d", 1.0))]
+    together = of_ridge.recommend(users, k=10)
+    for one, expected in zip(users, together, strict=True):
+        (found,) = of_ridge.recommend([one], k=10)
+        assert found["unknown_items"] == expected["unknown_items"]
+        for here, there in zip(found["recommendations"], expected["recommendations"], strict=True):
+            assert here["item"] == there["item"]
+            assert here["score"] == pytest.approx(there["score"], abs=1e-5)
+    assert len({tuple(r["item"] for r in each["recommendations"]) for each in together}) == 3
 
 
 def test_unknown_items_are_reported_and_left_out() -> None:

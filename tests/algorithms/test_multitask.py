@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from coldstart.algorithms._base import MetaLearner
+from coldstart.algorithms._multitask_server import MultiTaskServer
 from coldstart.algorithms.multitask import MultiTask, weighted
 from coldstart.data.episodes import Episodes
+from coldstart.models.server import alone
 
 Make = Callable[..., MetaLearner[Any]]
 
@@ -116,3 +119,22 @@ def test_choice_is_a_softmax_corrected_for_how_often_items_are_drawn(
     chosen_BQ = scores.exposure.gather(1, few.items_BQ)
     found_B = learner._choice_loss(learner.theta, state, chosen_BQ, few)
     torch.testing.assert_close(found_B[0], expected)
+
+
+def test_a_server_lifts_items_that_nobody_rated_as_the_method_does(
+    make: Make, episodes: Episodes
+) -> None:
+    """Their share is 0, or below in what a linear model made of it."""
+    learner = _multitask(make)
+    shares_CN = learner.backbone.exposed_CN
+    assert shares_CN is not None
+    shares_CN = shares_CN.clone()
+    shares_CN[:, 3:9] = torch.tensor([0.0, -0.01, 0.0, -0.02, 0.001, 0.0])
+    backbone = replace(learner.backbone, exposed_CN=shares_CN)
+    rare = MultiTask(backbone, learner.params, learner.head, learner.theta)
+    ranks_BN, server = rare.rank_catalogue(rare.adapt(episodes.support)), rare.serve()
+    assert isinstance(server, MultiTaskServer)
+    for user in range(episodes.n_users):
+        own = server.adapt(*alone(episodes.support.rows(slice(user, user + 1))))
+        found = torch.from_numpy(server.rank(own))
+        torch.testing.assert_close(found, ranks_BN[user], rtol=1e-4, atol=1e-4)

@@ -114,5 +114,4 @@ def online_step(
     recalled = {n.removeprefix(_MEMORY): v for n, v in state.items() if n.startswith(_MEMORY)}
     step = RULES[rule](rate, recalled)
     weights = descend(loss_of, {n: state[n] for n in names}, 1, step, second_order=False)
-    weights = {name: value.detach() for name, value in weights.items()}
     return state | weights | {_MEMORY + name: value for name, value in step.memory.items()}

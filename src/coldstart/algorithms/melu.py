@@ -130,14 +130,13 @@ class MeLU(MetaLearner[MeLUParams]):
         with torch.inference_mode(False), torch.no_grad():
             state = ordinary(state)
             one = one_rating(items_B.clone(), targets_B.clone(), state["users_B1F"].squeeze(1))
-            adapted = descend(
+            return state | descend(
                 self._support_loss(self.theta, one),
                 {name: state[name] for name in _DECISION},
                 1,
                 SGD(self.params.inner_rate),
                 second_order=False,
             )
-            return state | {name: value.detach() for name, value in adapted.items()}
 
     def score_with(
         self, theta: Theta, state: State, items_BQ: Tensor, crossfit_B: Tensor

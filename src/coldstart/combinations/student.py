@@ -84,7 +84,8 @@ class Student(Combination, Recommender):
     least: ClassVar[int] = 1
 
     def __init__(self, theta: Theta, variance_K: Tensor) -> None:
-        self.theta = {name: theta[name].detach() for name in WEIGHTS}
+        # by row, as it lies when read from a bundle: products differ by that in the last bit
+        self.theta = {name: theta[name].detach().contiguous() for name in WEIGHTS}
         self.variance_K = variance_K
         self.n_items = len(theta["offset_N"])
 
