@@ -22,6 +22,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "spare.py": ("test_spare.py",),
     "episodes.py": ("test_prepared.py",),
     "foldin.py": ("test_foldin.py",),
+    "foldin_alone.py": ("test_foldin_alone.py",),
     "user_prior.py": ("test_user_prior.py",),
     "exposure.py": ("test_exposure.py",),
     "evaluation_set.py": ("evaluation/test_protocol.py",),
