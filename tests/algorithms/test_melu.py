@@ -61,7 +61,23 @@ def test_the_shape_is_the_published_one(make: Make) -> None:
     assert theta["w1_DH"].shape == (3 * 32, 64)
     assert theta["w1_EH"].shape == (32, 64)
     assert theta["w2_HH"].shape == (64, 64)
-    assert make("melu").params.inner_rate == 5e-6
+
+
+def test_at_the_printed_rate_ratings_change_nothing_and_at_the_tuned_one_they_do(
+    make: Make, episodes: Episodes
+) -> None:
+    """In rating points, of a learner at its start."""
+    moved = {}
+    for name in ("melu_published", "melu"):
+        learner = make(name)
+        adapted, blank = (
+            learner.score_catalogue(learner.adapt(support)).mean
+            for support in (episodes.support, episodes.support.first(0))
+        )
+        moved[name] = float((adapted - blank).abs().max())
+    assert make("melu_published").params.inner_rate == 5e-6
+    assert moved["melu_published"] < 0.01
+    assert moved["melu"] > 0.05
 
 
 def test_only_content_is_read(make: Make, episodes: Episodes) -> None:

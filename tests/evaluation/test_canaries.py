@@ -164,6 +164,54 @@ def test_an_error_below_the_best_constant_is_caught(cold: EvaluationSet) -> None
     assert check.expected == pytest.approx(float(cold.ratings_BQ.double().std(correction=0)))
 
 
+def test_the_limit_is_bernstein_s(cold: EvaluationSet) -> None:
+    """A chance of 1e-7, by hand for the AUC: every user's own variance, averaged."""
+    many = repeated(cold, 20)
+    users = evaluate(Fixed(torch.full((61,), 3.5)), many, (5,), catalogue=True).users
+    checks = {check.metric: check for check in canaries.check_ranking("constant", users, many, 61)}
+    n_query = cold.ratings_BQ.shape[1]
+    likes = (many.ratings_BQ >= 4).sum(1).tolist()
+    variances = [
+        (n_query + 1) / (12 * liked * (n_query - liked)) for liked in likes if 0 < liked < n_query
+    ]
+    n, log = len(variances), 7 * math.log(10)
+    beyond = math.sqrt(2 * sum(variances) / n * log / n) + log / (3 * n)
+    assert checks["auc"].limit == pytest.approx(0.5 + beyond)
+    assert checks["auc"].limit < 0.7
+    for metric, check in checks.items():
+        assert check.expected < check.limit < 1, metric
+        found = users[metric].mean() if metric == "auc" else check.value
+        assert check.value == pytest.approx(found)
+
+
+def test_random_counts_the_users_it_can_tell_apart(cold: EvaluationSet) -> None:
+    """Without attributes everybody has the same order at K=0, which may be any."""
+    support = cold.episodes.support
+    blank = cold.episodes._replace(support=support._replace(users_BF=support.users_BF[:, :0]))
+    alike = repeated(replace(cold, episodes=blank), 20)
+    users = evaluate(Fixed(torch.full((61,), 3.5)), alike, (0,), catalogue=True).users
+    told = {
+        check.metric: check.limit for check in canaries.check_ranking("random", users, alike, 61)
+    }
+    assert told["auc"] == 1
+    constant = {c.metric: c.limit for c in canaries.check_ranking("constant", users, alike, 61)}
+    assert constant["auc"] < 0.7
+
+
+def test_a_log_loss_below_the_entropy_is_caught(cold: EvaluationSet) -> None:
+    likes_BQ = (cold.ratings_BQ >= 4).float()
+    clicks = replace(cold, head="click", episodes=cold.episodes._replace(targets_BQ=likes_BQ))
+    share = float(likes_BQ.double().mean())
+    entropy = -share * math.log(share) - (1 - share) * math.log(1 - share)
+    for loss, ok in ((0.995 * entropy, True), (0.985 * entropy, False)):
+        frame = pd.DataFrame({"k": [0], "log_loss": [loss]})
+        (check,) = canaries.check_error("random", frame, clicks)
+        assert (check.metric, check.ok) == ("log_loss", ok)
+        assert check.expected == pytest.approx(entropy)
+        assert check.limit == pytest.approx(0.99 * entropy)
+    assert canaries.check_error("random", frame, replace(cold, head="ranking")) == []
+
+
 def test_users_that_look_alike_count_once(cold: EvaluationSet) -> None:
     """``random`` knows a user by support and attributes; without either, all share one order."""
     support = cold.episodes.support

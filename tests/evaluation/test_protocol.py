@@ -60,6 +60,14 @@ def test_predictions_are_clipped_to_the_scale(cold: EvaluationSet) -> None:
     assert far["mse"].to_numpy() == pytest.approx(top["mse"].to_numpy())
 
 
+def test_chances_are_clipped_inside_0_and_1(cold: EvaluationSet) -> None:
+    """A loss of certainty that is wrong is finite."""
+    found = replace(cold, head="click").predictions(torch.tensor([[-1.0, 0.3, 2.0]]))
+    assert found[0, 0] == torch.tensor(0.01)
+    assert found[0, 1] == torch.tensor(0.3)
+    assert found[0, 2] == torch.tensor(0.99)
+
+
 @pytest.mark.parametrize("chunk", [1, 7])
 def test_the_batch_changes_nothing(
     cold: EvaluationSet, item_means: Tensor, monkeypatch: pytest.MonkeyPatch, chunk: int
@@ -110,7 +118,7 @@ def test_coverage_is_the_share_of_the_catalogue_that_anybody_sees(cold: Evaluati
 
 
 def test_likes_with_the_click_head(prepared: Prepared, params: Params) -> None:
-    asked = protocol.replace(prepared, summary=prepared.summary | {"head": "click"})
+    asked = replace(prepared, summary=prepared.summary | {"head": "click"})
     click = evaluation_set(asked, params.model_copy(update={"head": "click"}), 0, "cold")
     likes = (click.ratings_BQ >= 4).float()
     target = replace(click, episodes=click.episodes._replace(targets_BQ=likes))
@@ -123,7 +131,7 @@ def test_likes_with_the_click_head(prepared: Prepared, params: Params) -> None:
 
 
 def test_nobody_to_evaluate_is_said(prepared: Prepared, params: Params) -> None:
-    nobody = protocol.replace(prepared, episodes=prepared.episodes.iloc[:0])
+    nobody = replace(prepared, episodes=prepared.episodes.iloc[:0])
     with pytest.raises(EvaluationError, match=r"no cold user has prepare\.min_ratings"):
         evaluation_set(nobody, params, 0, "cold")
 

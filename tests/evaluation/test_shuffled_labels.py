@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
+from coldstart.data.units import Unit
 from coldstart.errors import EvaluationError
 from coldstart.evaluation import canaries, shuffled_labels
 from coldstart.evaluation.metrics import METRICS
@@ -41,6 +42,7 @@ def of_users(target: EvaluationSet, level_B: torch.Tensor, noise: float) -> Eval
             support=support, targets_BQ=targets_BQ, users_B=torch.arange(len(index))
         ),
         ratings_BQ=targets_BQ,
+        unit=Unit(),
     )
 
 
@@ -159,6 +161,7 @@ def test_two_users_are_too_few(cold: EvaluationSet, shots: tuple[int, ...]) -> N
     target = cold.rows(slice(0, 2)) if 5 in shots else cold
     check = check_shuffled("m", shuffled_gains(TASTES, target, shots, MSE, 0), MSE)
     assert (check.ok, check.note) == (True, "no power: too few users")
+    assert (check.value, check.expected, check.limit) == (0, 0, 0)
 
 
 def test_the_limit_is_that_of_a_t_test_over_users() -> None:

@@ -166,6 +166,11 @@ def test_the_contest_is_among_the_users_that_are_cold_for_both(
     assert json.loads(Path(path).read_text())["evidence"]["n_users"] == len(both)
     assert decision["candidate"]["sha256"] == "another model"
 
+    params = yaml.safe_load((workspace / "params.yaml").read_text())
+    params["evaluate"]["min_segment"] = len(both) + 1
+    (workspace / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    assert f"only {len(both)} users are cold for both" in gating.gate()["summary"]
+
 
 @pytest.mark.usefixtures("verdict")
 def test_a_champion_of_a_version_with_other_sections_is_compared(
