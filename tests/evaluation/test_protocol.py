@@ -110,7 +110,7 @@ def test_coverage_is_the_share_of_the_catalogue_that_anybody_sees(cold: Evaluati
 
 
 def test_likes_with_the_click_head(prepared: Prepared, params: Params) -> None:
-    asked = protocol.replace(prepared, summary=prepared.summary | {"head": "click"})
+    asked = replace(prepared, summary=prepared.summary | {"head": "click"})
     click = evaluation_set(asked, params.model_copy(update={"head": "click"}), 0, "cold")
     likes = (click.ratings_BQ >= 4).float()
     target = replace(click, episodes=click.episodes._replace(targets_BQ=likes))
@@ -123,7 +123,7 @@ def test_likes_with_the_click_head(prepared: Prepared, params: Params) -> None:
 
 
 def test_nobody_to_evaluate_is_said(prepared: Prepared, params: Params) -> None:
-    nobody = protocol.replace(prepared, episodes=prepared.episodes.iloc[:0])
+    nobody = replace(prepared, episodes=prepared.episodes.iloc[:0])
     with pytest.raises(EvaluationError, match=r"no cold user has prepare\.min_ratings"):
         evaluation_set(nobody, params, 0, "cold")
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
+from coldstart.data.units import Unit
 from coldstart.errors import EvaluationError
 from coldstart.evaluation import canaries, shuffled_labels
 from coldstart.evaluation.metrics import METRICS
@@ -41,6 +42,7 @@ def of_users(target: EvaluationSet, level_B: torch.Tensor, noise: float) -> Eval
             support=support, targets_BQ=targets_BQ, users_B=torch.arange(len(index))
         ),
         ratings_BQ=targets_BQ,
+        unit=Unit(),
     )
 
 
