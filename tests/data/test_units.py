@@ -59,11 +59,11 @@ def test_another_affine_unit_gives_the_same_targets(scale: float, shift: float, 
 
 
 @pytest.mark.parametrize(
-    ("like", "border"), [(4.0, 3.0), (3.0, 3.0), (2.0, 1.5), (4.5, 4.5), (6.0, 6.0), (0.5, 0.5)]
+    ("like", "border"), [(4.0, 3.0), (3.0, 3.0), (2.0, 1.5), (4.5, 4.5), (6.0, 6.5), (0.5, 0.5)]
 )
 def test_likes_begin_between_two_ratings_that_occur(like: float, border: float) -> None:
-    """Ratings 1, 2, 4, 5; where one side is empty, at ``like`` itself."""
-    assert like_border(STARS, like) == border
+    """Ratings 1, 2, 4, 5; where one side is empty, its end of the scale from 0 to 8."""
+    assert like_border(STARS, like, (0.0, 8.0)) == border
 
 
 def test_the_border_parts_likes_from_the_rest(prepared: Prepared) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from coldstart.baselines._base import ItemTable
 from coldstart.data.episodes import Episodes, Support
+from coldstart.models.floors import LEAST_NOISE
 from coldstart.models.foldin import FoldIn, found_in, predictive
 from coldstart.models.foldin_alone import FoldInServer, Known
 from coldstart.models.recommender import Prediction, State
@@ -84,7 +85,7 @@ class LinearPosterior(ItemTable):
             assert variance_BQ is not None
             ratio_BQ = (mean_BQ - validation.targets_BQ).double().square() / variance_BQ
             ratios.append(ratio_BQ[validation.mask_BQ])
-        return float(torch.cat(ratios).mean())
+        return max(float(torch.cat(ratios).mean()), LEAST_NOISE)
 
 
 class LinearServer(FoldInServer):

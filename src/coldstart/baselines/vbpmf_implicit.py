@@ -19,6 +19,7 @@ from coldstart.baselines.vbpmf import VBPMF, VBPMFServer
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.description import descriptions
+from coldstart.models.floors import LEAST_FACTOR
 from coldstart.models.foldin import FoldIn
 from coldstart.models.foldin_alone import Known
 from coldstart.models.recommender import Prediction, State
@@ -106,6 +107,7 @@ class VBPMFImplicit(VBPMF):
         slope = trust * over(step_BQ * rest_BQ) / over(step_BQ.square()).clamp(min=1e-9)
         offset = trust * over(rest_BQ)
         factor = over((rest_BQ - offset - slope * step_BQ).square() / variance_BQ)
+        factor = factor.clamp(min=LEAST_FACTOR)
         return torch.stack([offset - slope * centre, 1 + slope, factor]).float()
 
 

@@ -27,6 +27,7 @@ from coldstart.baselines import BASELINES
 from coldstart.combinations.base import Combination, Ingredients
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.bundle import Bundle
+from coldstart.models.floors import LEAST_FACTOR
 from coldstart.models.recommender import Prediction, Recommender, State, named, part_of
 from coldstart.params import Section, search
 
@@ -175,7 +176,7 @@ class Blend(Combination, Recommender):
                 return self.factor_K
             error_BQ = (mean_BQ - episodes.targets_BQ).square() / variance_BQ
             ratios.append(episodes.mean_over_users(error_BQ))
-        return over_neighbours(torch.stack(ratios)).float()
+        return over_neighbours(torch.stack(ratios)).float().clamp(min=LEAST_FACTOR)
 
 
 def error_moments(predictions_MBQ: Tensor, episodes: Episodes) -> Tensor:

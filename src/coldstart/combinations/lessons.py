@@ -96,7 +96,8 @@ def components(teacher: Recommender, supports: list[Support], factors: int) -> C
     users_TF = torch.cat([support.users_BF for support in supports]).double()
     gram_FF = users_TF.mT @ users_TF + DAMPING * torch.eye(users_TF.shape[1]).double()
     attributes_FE = torch.linalg.solve(gram_FF, users_TF.mT @ found.of(empty).double())
-    return found._replace(attributes_FE=attributes_FE.float())
+    # by row, as it lies when read from a bundle: products differ by that in the last bit
+    return found._replace(attributes_FE=attributes_FE.float().contiguous())
 
 
 def _signed(loadings_NE: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ from coldstart.combinations.blend import over_neighbours
 from coldstart.combinations.lessons import Components, Lessons, lessons
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.bundle import Bundle
+from coldstart.models.floors import LEAST_NOISE
 from coldstart.models.foldin import FoldIn
 from coldstart.models.foldin_alone import FoldInServer, Known
 from coldstart.models.recommender import Prediction, Recommender, State
@@ -151,7 +152,7 @@ class Student(Combination, Recommender):
         for k in range(episodes.support.items_BS.shape[1] + 1):
             mean_BQ = self.score(self.adapt(episodes.support.first(k)), episodes.items_BQ).mean
             errors.append(episodes.mean_over_users((mean_BQ - episodes.targets_BQ).square()))
-        return over_neighbours(torch.stack(errors)).float()
+        return over_neighbours(torch.stack(errors)).float().clamp(min=LEAST_NOISE)
 
 
 class StudentServer(FoldInServer):

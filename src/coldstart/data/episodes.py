@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from coldstart.errors import DataError
+
 
 class Support(NamedTuple):
     """What is known of ``B`` users at the moment of adapting to them."""
@@ -146,7 +148,10 @@ class EpisodeSampler:
         self._start_U = self._count_U.cumsum(0) - self._count_U
         self._eligible = torch.nonzero(self._count_U >= 2).squeeze(1)
         if len(self._eligible) == 0:
-            raise ValueError("no historical user has two ratings")
+            raise DataError(
+                "no historical user has two ratings, one to adapt to and one to be judged by; "
+                "methods that learn from users as tasks need some who have"
+            )
 
     def sample(self) -> Episodes:
         """One batch: ``B = batch_size``, ``S = max_support``, ``Q = query_size``, padded."""

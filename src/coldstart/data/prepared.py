@@ -125,7 +125,8 @@ class Prepared:
         """Border of likes among targets."""
         if self.summary["head"] != "rating":
             return 0.5
-        return self.unit(fold).target(like_border(ratings_R, self.summary["like"]))
+        scale = (self.summary["min_rating"], self.summary["max_rating"])
+        return self.unit(fold).target(like_border(ratings_R, self.summary["like"], scale))
 
     def eval_episodes(self, fold: int, role: Literal["validation", "cold"]) -> Episodes:
         """Episodes of the users of ``role`` who have enough ratings, by ascending user.

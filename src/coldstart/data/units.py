@@ -68,16 +68,17 @@ class Unit(NamedTuple):
         return variances.double() * self.scale**2
 
 
-def like_border(ratings_R: NDArray[np.float64], like: float) -> float:
+def like_border(ratings_R: NDArray[np.float64], like: float, scale: tuple[float, float]) -> float:
     """Half-way between the highest rating below ``like`` and the lowest from it on.
 
     That is where a latent rating turns into a like: with stars and likes from 4 on, at 3.5. Where
-    one of the two does not occur it is ``like`` itself.
+    one of the two does not occur, the end of the scale stands for it.
     """
+    low, high = scale
     liked_R = ratings_R >= like
-    if liked_R.all() or not liked_R.any():
-        return like
-    return float(ratings_R[~liked_R].max() / 2 + ratings_R[liked_R].min() / 2)
+    below = ratings_R[~liked_R].max(initial=low)
+    above = ratings_R[liked_R].min(initial=high)
+    return float(below / 2 + above / 2)
 
 
 def tensor_of(values: NDArray[np.float64]) -> Tensor:

@@ -102,9 +102,17 @@ def candidate(users: pd.DataFrame, params: Params) -> Candidate:
     """The best method on validation users over all K, and its best seed in the first fold.
 
     Equal methods go to the simpler: baselines first, then algorithms, in the order of their tables.
+
+    Raises:
+        EvaluationError: the goal's metric is undefined for everybody.
     """
     names = [name for name in method_names(params) if name not in CANARIES]
     worth = _worth(users[users["role"] == "validation"], ["method"], params)
+    if worth.isna().any():
+        raise EvaluationError(
+            f"goal: {params.goal}: no validation user likes anything outside the support, that is, "
+            f"rates it data.like = {params.data.like:g} or higher; lower it, or set goal: rating"
+        )
     best = max(names, key=lambda name: (worth[name], -names.index(name)))
     fold = params.prepare.folds[0]
     own = users[(users["method"] == best) & (users["fold"] == fold)]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from coldstart.data.embedding import spectral_embedding
@@ -20,6 +21,10 @@ from coldstart.data.episodes import History
 
 DAMPING = 5.0
 """Ratings added to an item's, so that the audience of a rare one is not a few single users."""
+
+
+LEAST = 1e-9
+"""Deviation that is rounding."""
 
 
 def audience_features(history: History, dimensions: int) -> Tensor:
@@ -31,7 +36,8 @@ def audience_features(history: History, dimensions: int) -> Tensor:
 
     Args:
         history: ratings of the historical users.
-        dimensions: most dimensions of the audience; fewer where there are too few users or items.
+        dimensions: most dimensions of the audience; fewer where there are too few users or items,
+            and 0 for everybody where all items have the same audience.
     """
     users, row_R = np.unique(history.users_R.numpy(), return_inverse=True)
     item_R = history.items_R.numpy()
@@ -40,14 +46,20 @@ def audience_features(history: History, dimensions: int) -> Tensor:
     scaled_R = 1 / (root_N[item_R] * root_U[row_R])
     shape = (history.n_items, len(users))
     matrix_NU = sp.csr_array((scaled_R, (item_R, row_R)), shape=shape)
-    rank = min(1 + dimensions, min(shape) - 1)
+    rank = max(1, min(1 + dimensions, min(shape) - 1))
     audience_NM = spectral_embedding(matrix_NU, rank)[:, 1:] / root_N[:, None]
     share_N = count_N / count_N.sum()
     audience_NM -= share_N @ audience_NM
     audience_NM[count_N == 0] = 0
-    audience_NM /= np.sqrt(share_N @ audience_NM**2)
+    audience_NM /= _or_one(np.sqrt(share_N @ audience_NM**2))
     popularity_N = np.log1p(count_N)
-    popularity_N = (popularity_N - popularity_N[1:].mean()) / popularity_N[1:].std()
+    popularity_N -= popularity_N[1:].mean()
+    popularity_N /= _or_one(popularity_N[1:].std())
     popularity_N[0] = 0  # nothing is known of the unknown item
     features_NM = np.column_stack([audience_NM, popularity_N])
     return torch.from_numpy(features_NM.astype(np.float32))
+
+
+def _or_one(deviation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What to divide by: features that are the same for all items stay 0."""
+    return np.where(deviation > LEAST, deviation, 1.0)

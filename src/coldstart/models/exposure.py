@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.linalg import LinearOperator, svds
+from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
+from coldstart.data.embedding import leading_vectors
 from coldstart.data.episodes import History, Support
 from coldstart.models.backbone import Backbone, Exposure
 from coldstart.models.foldin import FoldIn
@@ -108,22 +109,19 @@ def _coordinates(x_UN: sparse.csr_array, n_factors: int, seed: int) -> Floats:
     """
     U, N = x_UN.shape
     mean_N = np.asarray(x_UN.mean(axis=0)).ravel()
-    z_UE = np.zeros((U, n_factors))
-    rank = min(n_factors, U - 1, N - 1)
-    if rank < 1:
-        return z_UE
     transposed = x_UN.T.tocsr()
     centred = LinearOperator(
         (U, N),
         matvec=lambda w: x_UN @ w.ravel() - mean_N @ w.ravel(),
         rmatvec=lambda w: transposed @ w.ravel() - mean_N * w.sum(),
+        matmat=lambda w: x_UN @ w - mean_N @ w,
+        rmatmat=lambda w: transposed @ w - np.outer(mean_N, w.sum(0)),
         dtype=np.float64,
     )
     start = np.random.default_rng(seed).normal(size=min(U, N))
-    left_UR, size_R, _ = svds(centred, k=rank, v0=start)
-    kept = size_R > 1e-9 * size_R.max(initial=1e-9)
-    z_UE[:, : kept.sum()] = left_UR[:, kept][:, ::-1] * np.sqrt(U)
-    return z_UE
+    left_UE, _ = leading_vectors(centred, n_factors, start)
+    coordinates_UE: Floats = left_UE * np.sqrt(U)
+    return coordinates_UE
 
 
 def _item_step(x_UN: sparse.csr_array, z_UE: Floats) -> tuple[Floats, Floats]:

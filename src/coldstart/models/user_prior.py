@@ -19,6 +19,7 @@ from torch import Tensor
 from coldstart.data.episodes import EpisodeSampler, History
 from coldstart.models.backbone import Backbone
 from coldstart.models.description import chosen, descriptions
+from coldstart.models.floors import LEAST_NOISE, LEAST_SPREAD
 from coldstart.models.foldin import (
     Evidence,
     FoldIn,
@@ -51,7 +52,7 @@ def with_user_prior(backbone: Backbone, history: History) -> Backbone:
     for _ in range(SWEEPS):
         found = sums.posterior(covariance_DD, noise)
         rest_UD = found.mean - sums.expected_UD
-        covariance_DD = (rest_UD.mT @ rest_UD + found.covariance.sum(0)) / len(rest_UD)
+        covariance_DD = _spread(rest_UD, found.covariance)
         noise = sums.error(found)
     return replace(backbone, prior_DD=covariance_DD.float(), noise=noise.float())
 
@@ -71,7 +72,7 @@ def with_choice(
     found = sums.posterior(backbone.prior_DD.double(), backbone.noise.double())
     rest_UD = found.mean - sums.expected_UD
     choice_JD, rest_TD = _choice(backbone, history, rest_UD, params, seed)
-    covariance_DD = rest_TD.mT @ rest_TD / len(rest_TD) + found.covariance.mean(0)
+    covariance_DD = _spread(rest_TD, found.covariance)
     return replace(
         backbone,
         prior_DD=covariance_DD.float(),
@@ -105,11 +106,17 @@ def unfitted(history: History, n_features: int) -> dict[str, Tensor]:
     n_described = n_features + 1 + history.item_features_NG.shape[1]
     return {
         "prior_DD": START * torch.eye(n_features),
-        "noise": history.targets_R.var(correction=0),
+        "noise": history.targets_R.var(correction=0).clamp(min=LEAST_NOISE),
         "choice_JD": torch.zeros(n_described, n_features),
         "choice_damping": torch.ones(()),
         "like": torch.tensor(history.like),
     }
+
+
+def _spread(rest_TD: Tensor, covariance_UDD: Tensor) -> Tensor:
+    """Mean of the squares of what a prior mean leaves, and of the posteriors' covariances."""
+    spread_DD = rest_TD.mT @ rest_TD / len(rest_TD) + covariance_UDD.mean(0)
+    return spread_DD + LEAST_SPREAD * torch.eye(len(spread_DD)).double()
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,8 @@ class Sums:
 
     def error(self, found: Posterior) -> Tensor:
         """Mean over ratings of ``E (y - offset - x.w)^2`` under the posteriors."""
-        return expected_error(self.evidence, found).sum() / self.count_U.sum()
+        error = expected_error(self.evidence, found).sum() / self.count_U.sum()
+        return error.clamp(min=LEAST_NOISE)
 
 
 def _sums(backbone: Backbone, history: History) -> Sums:

@@ -38,6 +38,7 @@ from coldstart.models.backbones.mf import (
     user_groups,
 )
 from coldstart.models.backbones.vbpmf_side import Design, Gaussians, Moments, Side
+from coldstart.models.floors import LEAST_NOISE
 from coldstart.models.user_prior import unfitted
 from coldstart.params import PretrainParams, VBPMFParams
 from coldstart.progress import progress
@@ -80,6 +81,8 @@ class Factorisation:
         by_user = Ratings.of(rows, columns, y, (n_users, n_items))
         by_item = Ratings.of(columns, rows, y, (n_items, n_users))
 
+        variance = max(float(y.var()), LEAST_NOISE)
+
         def side(features: NDArray[np.float32], rated: Ratings, relevance: bool) -> Side:
             n = len(features)
             return Side(
@@ -87,7 +90,7 @@ class Factorisation:
                 features=behind_constant(features),
                 active=np.diff(rated.pattern.indptr) > 0,
                 prior_map=np.zeros((1 + features.shape[1], d)),
-                prior_covariance=np.diag([y.var() / 4] + params.factors * [START]),
+                prior_covariance=np.diag([variance / 4] + params.factors * [START]),
                 penalty=np.array([0.0] + features.shape[1] * [params.side_penalty]),
                 relevance=relevance,
             )
@@ -99,7 +102,7 @@ class Factorisation:
             items=side(history.item_features_NG.numpy(), by_item, False),
             user_noise=params.user_noise,
             exactness_U=np.ones(n_users),
-            noise=float(y.var()),
+            noise=variance,
         )
         mean = model.items.posterior.mean
         mean[:] = np.random.default_rng(seed).normal(scale=START, size=mean.shape)
@@ -154,7 +157,8 @@ class Factorisation:
         error_U, count_U = self.expected_errors(), np.diff(self.by_user.pattern.indptr)
         if self.user_noise:
             self.exactness_U = (SHAPE + count_U / 2) / (SHAPE + error_U / (2 * self.noise))
-        self.noise = float((self.exactness_U * error_U).sum() / count_U.sum())
+        noise = float((self.exactness_U * error_U).sum() / count_U.sum())
+        self.noise = max(noise, LEAST_NOISE)
 
     def expected_errors(self) -> Array:
         """Sum of expected squared errors over the ratings of each user, under both posteriors.

@@ -16,10 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from coldstart.models.backbones.mf import Array, constant_first
+from coldstart.models.floors import LEAST_SPREAD
 from coldstart.models.foldin import posterior
 
-FLOOR = 1e-6
-"""Added to the diagonal of prior covariances, so that a factor that dies leaves no singular one."""
 MOST = 1e6
 """Largest penalty that is estimated, a guard: that of what says nothing grows with every sweep, by
 the number of users at most."""
@@ -114,7 +113,7 @@ class Side:
         freedom = len(rest) - np.trace(uncertainty @ gram)
         total = rest.T @ rest + covariance.sum(axis=0)
         spread = total / max(freedom, 1.0)  # of one entity the constant leaves none
-        self.prior_covariance = spread + FLOOR * np.eye(len(spread))
+        self.prior_covariance = spread + LEAST_SPREAD * np.eye(len(spread))
         if self.relevance:
             self.penalty = self._likeliest_penalty(np.diag(uncertainty))
 
