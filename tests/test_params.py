@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from coldstart.errors import ParamsError
+from coldstart.methods import check_all
 from coldstart.params import Params, load_params, parse_section, read_yaml, resolve
+from coldstart.params.changed import GONE, NEW
 
 ROOT = Path(__file__).parents[1]
 
@@ -159,3 +161,25 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str, said: str) -> None:
 def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="run this in the root of the project"):
         load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("key", sorted(GONE))
+def test_a_key_of_before_says_what_became_of_it(raw: dict[str, Any], key: str) -> None:
+    *path, last = key.split(".")
+    section = raw
+    for part in path:
+        section = section[part]
+    section[last] = 4.0
+    with pytest.raises(ParamsError, match=rf"{last}: is no longer read; "):
+        check_all(yaml.safe_dump(raw))
+
+
+@pytest.mark.parametrize("key", sorted(NEW))
+def test_a_key_that_an_older_file_lacks_is_told_with_a_value(raw: dict[str, Any], key: str) -> None:
+    *path, last = key.split(".")
+    section = raw
+    for part in path:
+        section = section[part]
+    del section[last]
+    with pytest.raises(ParamsError, match=rf"{key}: is missing; add"):
+        parse_section(Params, raw, "params.yaml")

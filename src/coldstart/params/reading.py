@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from coldstart.errors import ParamsError
+from coldstart.params.changed import GONE, NEW
 from coldstart.params.section import Section
 from coldstart.params.whole import Params
 
@@ -103,6 +104,11 @@ def _explain(kind: type[BaseModel], error: Any, where: str) -> str:
     """One pydantic error in the words of ``params.yaml``."""
     path = ".".join(str(part) for part in error["loc"])
     key = f"{where}: {path}" if path else where
+    whole = f"{where.rpartition(': ')[2]}.{path}" if kind is not Params else path
+    if error["type"] == "extra_forbidden" and whole in GONE:
+        return f"{key}: is no longer read; {GONE[whole]}"
+    if error["type"] == "missing" and whole in NEW:
+        return f"{key}: is missing; {NEW[whole]}"
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key; allowed here: {', '.join(_keys(kind, error['loc'][:-1]))}"
     if error["type"] == "missing":
