@@ -46,8 +46,8 @@ def lessons(
         company: fitted on the same history.
         history: of users with two ratings at least.
         draws: supports of a user.
-        max_support: most ratings in one; sizes are uniform in log(1 + K), as far as there are
-            ratings.
+        max_support: most ratings in one; half of the sizes K are uniform, the others more often
+            small, since a list changes with log(1 + K).
         seed: of everything random.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -73,10 +73,10 @@ def lessons(
 
 
 def _shortened(episodes: Episodes, generator: torch.Generator) -> Episodes:
-    """Of each support the first ``(1 + K)^u`` less one, rounded down, with u uniform."""
+    """Of half of the supports only the first ``(2 + K)^u - 1``, rounded down, with u uniform."""
     support = episodes.support
     most_B = support.mask_BS.sum(1)
-    place_B = torch.rand(len(most_B), generator=generator)
+    place_B = (2 * torch.rand(len(most_B), generator=generator)).clamp(max=1)
     size_B = ((most_B + 2).double().pow(place_B) - 1).long().minimum(most_B)
     mask_BS = support.mask_BS & (torch.arange(support.mask_BS.shape[1]) < size_B[:, None])
     items_BS, targets_BS = support.items_BS * mask_BS, support.targets_BS * mask_BS

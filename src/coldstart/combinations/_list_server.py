@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from coldstart.combinations._list_signals import LEAST, Signals
+from coldstart.combinations._list_signals import LEAST, Signals, expected_shares
 from coldstart.models.foldin_alone import FoldInServer, Known
 from coldstart.models.server import Floats, Ints, Ratings, Server
 
@@ -31,11 +31,9 @@ class ListServer(Server):
         self._choosing = FoldInServer(signals.choosing)
         self._tasting = FoldInServer(signals.tasting)
         self._slope, self._border = float(signals.slope), float(signals.backbone.like)
-        share_N = signals.shares[0].numpy()
-        self._above_N = share_N - signals.choosing.offset_CN[0].numpy()
-        self._least_N = LEAST * share_N
+        self._above_N, self._least_N = least_chosen(signals.backbone.exposure.share_CN[0])
         self._row_N, self._items_M = signals.rows.numpy() - 1, signals.items_M.numpy()
-        self._company_MM = signals.company_MM.numpy()
+        self._company_MM = np.ascontiguousarray(signals.company_MM.numpy())
         self._below, self._weights_KJ = float(signals.below), weights_KJ.numpy()
 
     def adapt(self, items_S: Ints, targets_S: Floats, features_F: Floats) -> Newcomer:
@@ -55,7 +53,7 @@ class ListServer(Server):
         like_N = self._tasting.rank(state.taste)
         like_N -= self._border
         like_N *= -self._slope
-        scores_N -= weight_of_like * np.logaddexp(0, like_N, dtype=like_N.dtype)
+        scores_N -= weight_of_like * softplus(like_N)
         scores_N[self._items_M] += weight_of_company * self._company(state.taste)
         return scores_N
 
@@ -71,3 +69,16 @@ class ListServer(Server):
         weights_S = np.where(known.targets_S > self._border, 1.0, self._below) * (row_S >= 0)
         added_M: Floats = weights_S.astype(np.float32).dot(self._company_MM.take(row_S, 0))
         return added_M
+
+
+def least_chosen(share_N: Tensor) -> tuple[Floats, Floats]:
+    """What :func:`expected_shares` adds to shares, and the smallest expected exposure."""
+    expected_N = expected_shares(share_N)
+    return (expected_N - share_N).numpy(), (LEAST * expected_N).numpy()
+
+
+def softplus(x: Floats) -> Floats:
+    """``log(1 + e^x)`` for any x; numpy's ``logaddexp`` takes eight times as long."""
+    most: Floats = np.log1p(np.exp(-np.abs(x)))
+    most += np.maximum(x, 0)
+    return most

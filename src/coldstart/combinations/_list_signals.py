@@ -32,10 +32,24 @@ from coldstart.models.user_prior import linear_model
 
 SIGNALS = ("choice", "like", "company")
 LEAST = 0.1
-"""Smallest expected exposure, as a share of the item's popularity: a linear model's may be
-negative."""
+"""Smallest expected exposure, as a share of the item's popularity."""
 LOGISTIC = 1.702
 """Slope at which a logistic curve is closest to the normal distribution function."""
+
+
+def expected_shares(share_N: Tensor) -> Tensor:
+    """Expected exposure for a stranger, above 0: what nobody has rated, somebody may."""
+    return share_N.clamp(min=0.1 / share_N.shape[-1])
+
+
+def log_choice(expected_BN: Tensor, share_N: Tensor) -> Tensor:
+    """``log P(rates i)``, from a linear model's expectation, which may be negative."""
+    return torch.maximum(expected_BN, LEAST * share_N).log()
+
+
+def log_like(rating_BN: Tensor, slope: Tensor, border: Tensor) -> Tensor:
+    """``log P(likes i | rates i)``."""
+    return logsigmoid(slope * (rating_BN - border))
 
 
 class Catalogue(NamedTuple):
@@ -77,8 +91,8 @@ class Signals:
 
     @cached_property
     def shares(self) -> Tensor:
-        """Expected exposure for a stranger, ``[C, N]``; what nobody has rated, somebody may."""
-        return self.backbone.exposure.share_CN.clamp(min=0.1 / self.n_items)
+        """See :func:`expected_shares`: ``[C, N]``."""
+        return expected_shares(self.backbone.exposure.share_CN)
 
     @cached_property
     def rows(self) -> Tensor:
@@ -116,8 +130,8 @@ class Signals:
         company_BN = torch.zeros_like(rating_BN)
         company_BN[:, self.items_M] = state["company_BM"].to(rating_BN.dtype)
         return Catalogue(
-            torch.maximum(expected_BN, LEAST * share_N).log(),
-            logsigmoid(self.slope * (rating_BN - self.backbone.like)),
+            log_choice(expected_BN, share_N),
+            log_like(rating_BN, self.slope, self.backbone.like),
             company_BN,
         )
 
@@ -149,7 +163,7 @@ class Company:
     def weights(self) -> Tensor:
         """``B``, float32, its diagonal 0: ``[M, M]``."""
         weights_MM = self.inverse_MM / -self.inverse_MM.diagonal()
-        return weights_MM.fill_diagonal_(0.0).float()
+        return weights_MM.fill_diagonal_(0.0).float().contiguous()
 
     def without(self, users_B: Tensor, weights_BM: Tensor) -> Tensor:
         """``weights @ B``, had each user's own ratings not been learnt from: ``[B, M]``.
