@@ -7,6 +7,7 @@ from coldstart.baselines import BASELINES
 from coldstart.combinations.average import Average
 from coldstart.combinations.base import Combination
 from coldstart.combinations.blend import Blend
+from coldstart.combinations.list import List
 from coldstart.combinations.student import Student
 from coldstart.errors import ParamsError
 from coldstart.params import Params, Section, parse_section
@@ -14,6 +15,7 @@ from coldstart.params import Params, Section, parse_section
 COMBINATIONS: dict[str, type[Combination]] = {
     "average": Average,
     "blend": Blend,
+    "list": List,
     "student": Student,
 }
 """By the name of their section in ``params.yaml``; a later one may be made from an earlier one."""

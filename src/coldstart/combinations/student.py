@@ -14,7 +14,8 @@ Everything in it is learnt by Adam from three targets (Hinton et al. 2015; FitNe
   whatever its state is. The map is learnt too and then dropped.
 
 The student starts from those components: item vectors are the loadings, so it differs from the
-teacher by what a few components leave and by how a user's place among them is found.
+teacher by what a few components leave and by how a user's place among them is found. Of a teacher
+that makes lists it takes over how, see :mod:`_student_list`.
 
 Legend: T lessons (users), E factors, F user features.
 """
@@ -29,15 +30,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from coldstart.combinations._student_list import ListHead, ListStudentServer, tensors_of
 from coldstart.combinations.base import Combination, Ingredients
 from coldstart.combinations.blend import over_neighbours
 from coldstart.combinations.lessons import Components, Lessons, lessons
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.bundle import Bundle
+from coldstart.models.exposure import chosen
 from coldstart.models.floors import LEAST_NOISE
 from coldstart.models.foldin import FoldIn
 from coldstart.models.foldin_alone import FoldInServer, Known
-from coldstart.models.recommender import Prediction, Recommender, State
+from coldstart.models.recommender import Prediction, Recommender, State, named, part_of
 from coldstart.models.server import Floats, Ints, Ratings, Server
 from coldstart.params import Section, search
 
@@ -84,10 +87,11 @@ class Student(Combination, Recommender):
     Params: ClassVar[type[Section]] = StudentParams
     least: ClassVar[int] = 1
 
-    def __init__(self, theta: Theta, variance_K: Tensor) -> None:
+    def __init__(self, theta: Theta, variance_K: Tensor, list_head: ListHead | None = None) -> None:
         # by row, as it lies when read from a bundle: products differ by that in the last bit
         self.theta = {name: theta[name].detach().contiguous() for name in WEIGHTS}
         self.variance_K = variance_K
+        self.list_head = list_head
         self.n_items = len(theta["offset_N"])
 
     @staticmethod
@@ -101,15 +105,25 @@ class Student(Combination, Recommender):
         teacher, seed = ingredients.methods[section.teacher], ingredients.seed
         taught, found = lessons(teacher, ingredients.episodes(), section.factors, seed)
         student = cls(learn(taught, start(found), section, seed), torch.ones(1))
-        return cls(student.theta, student._squared_error(ingredients.spare()))
+        error_K = student._squared_error(ingredients.spare())
+        return cls(student.theta, error_K, ListHead.of(teacher))
 
     def adapt(self, support: Support) -> State:
-        """One solve per user."""
-        return self._with_variance(self._fold_in.adapt(support.of_new_users()))
+        """One solve per user, and one of choice where the teacher makes lists."""
+        support = support.of_new_users()
+        state = self._with_variance(self._fold_in.adapt(support))
+        if self._choosing is not None:
+            state |= named(self._choosing.adapt(chosen(support)), CHOICE)
+        return state
 
     def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
         """Exact, see :meth:`FoldIn.update`."""
-        return self._with_variance(self._fold_in.update(state, items_B, targets_B))
+        after = self._with_variance(self._fold_in.update(state, items_B, targets_B))
+        if self._choosing is not None:
+            ones_B = torch.ones_like(targets_B)
+            choice = self._choosing.update(part_of(state, CHOICE), items_B, ones_B)
+            after |= named(choice, CHOICE)
+        return after
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """Linear scores; the variance depends on K alone."""
@@ -121,13 +135,22 @@ class Student(Combination, Recommender):
         offset_N, x_NE = self.theta["offset_N"], self.theta["x_NE"]
         return Prediction(torch.addmm(offset_N, state["mean_BD"], x_NE.mT))
 
+    def rank_catalogue(self, state: State) -> Tensor:
+        """As predicted, or by the teacher's choice and the like of what is predicted."""
+        rating_BN = self.score_catalogue(state).mean
+        if self.list_head is None:
+            return rating_BN
+        return self.list_head.rank(part_of(state, CHOICE), rating_BN)
+
     def serve(self) -> Server:
         """See :class:`StudentServer`."""
-        return StudentServer(self._fold_in, self.variance_K.numpy())
+        rating = StudentServer(self._fold_in, self.variance_K.numpy())
+        return rating if self.list_head is None else ListStudentServer(rating, self.list_head)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights and the variances."""
-        return self.theta | {"variance_K": self.variance_K}
+        """The weights and the variances, and under ``list.`` what the list needs."""
+        own = self.theta | {"variance_K": self.variance_K}
+        return own if self.list_head is None else own | named(tensors_of(self.list_head), LIST)
 
     def config(self) -> dict[str, Any]:
         """Nothing: tensors say everything."""
@@ -136,11 +159,17 @@ class Student(Combination, Recommender):
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> Self:
         """See :meth:`Recommender.from_bundle`."""
-        return cls(bundle.tensors, bundle.tensors["variance_K"])
+        of_list = part_of(bundle.tensors, LIST)
+        head = ListHead(**of_list) if of_list else None
+        return cls(bundle.tensors, bundle.tensors["variance_K"], head)
 
     def _with_variance(self, state: State) -> State:
         place_B = state["count_B"].long().clamp(max=len(self.variance_K) - 1)
         return state | {"variance_B1": self.variance_K[place_B].unsqueeze(1)}
+
+    @cached_property
+    def _choosing(self) -> FoldIn | None:
+        return None if self.list_head is None else self.list_head.choosing()
 
     @cached_property
     def _fold_in(self) -> FoldIn:
@@ -170,6 +199,9 @@ class StudentServer(FoldInServer):
 
 WEIGHTS = ("offset_N", "x_NE", "prior_FE", "choice_JE", "log_penalty_E", "log_damping")
 """Of the student; the map of the alignment is not one of them."""
+
+CHOICE, LIST = "choice.", "list."
+"""Prefixes in a state and in a bundle."""
 
 BATCH = 64
 """Lessons of one update."""

@@ -1,0 +1,271 @@
+"""Signals against their definitions, what lessons may have seen, and what weights recover."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from coldstart.combinations import _list_lessons, check_params
+from coldstart.combinations._list_lessons import Lessons, lessons
+from coldstart.combinations._list_server import softplus
+from coldstart.combinations._list_signals import Company, Signals
+from coldstart.combinations._list_weights import weights_by_shots
+from coldstart.combinations.base import Ingredients
+from coldstart.combinations.list import List, ListParams
+from coldstart.combinations.student import Student
+from coldstart.data.episodes import Episodes, History
+from coldstart.data.prepared import Prepared
+from coldstart.models.exposure import with_exposure
+from coldstart.models.recommender import Recommender
+from coldstart.params import Params
+
+Make = Callable[..., Recommender]
+
+
+@pytest.fixture(scope="module")
+def section(params: Params) -> ListParams:
+    found = check_params(params)["list"]
+    assert isinstance(found, ListParams)
+    return found.model_copy(update={"penalty": 20.0})
+
+
+@pytest.fixture(scope="module")
+def history(prepared: Prepared) -> History:
+    return prepared.history(0)
+
+
+@pytest.fixture(scope="module")
+def company(history: History, section: ListParams) -> Company:
+    return Company.fit(history, section.below, section.penalty, section.max_items)
+
+
+@pytest.fixture(scope="module")
+def signals(
+    ingredients: Ingredients, history: History, company: Company, section: ListParams
+) -> Signals:
+    backbone = with_exposure(ingredients.backbone, history, section.exposure, seed=0)
+    return Signals(backbone, company.items_M, company.weights, torch.tensor(section.below))
+
+
+def _choices(history: History, below: float) -> Tensor:
+    x_UN = torch.zeros(history.n_users, history.n_items, dtype=torch.float64)
+    weight_R = torch.where(history.targets_R > history.like, 1.0, below).double()
+    x_UN[history.users_R, history.items_R] = weight_R
+    return x_UN
+
+
+def _ease(x_UM: Tensor, penalty: float) -> Tensor:
+    """Column by column: the ridge regression of an item on all others (Steck 2019, section 3)."""
+    gram_MM = x_UM.T @ x_UM
+    weights_MM = torch.zeros_like(gram_MM)
+    for column in range(len(gram_MM)):
+        rest = torch.arange(len(gram_MM)) != column
+        ridge = gram_MM[rest][:, rest] + penalty * torch.eye(len(gram_MM) - 1).double()
+        weights_MM[rest, column] = torch.linalg.solve(ridge, gram_MM[rest, column])
+    return weights_MM
+
+
+def test_company_is_the_ridge_regression_of_each_item_on_all_others(
+    history: History, company: Company, section: ListParams
+) -> None:
+    x_UM = _choices(history, section.below)[:, company.items_M]
+    expected_MM = _ease(x_UM, section.penalty).float()
+    torch.testing.assert_close(company.weights, expected_MM, rtol=1e-4, atol=1e-6)
+
+
+def test_company_without_a_user_is_what_was_never_learnt_from_the_user(
+    history: History, company: Company, section: ListParams
+) -> None:
+    x_UM = _choices(history, section.below)[:, company.items_M]
+    users_B = history.users_R.unique()[:3]
+    weights_BM = torch.zeros(3, len(company.items_M))
+    weights_BM[:, [2, 5]] = torch.tensor([1.0, 0.4])
+    found_BM = company.without(users_B, weights_BM)
+    for b, user in enumerate(users_B.tolist()):
+        others = torch.arange(len(x_UM)) != user
+        expected_M = weights_BM[b].double() @ _ease(x_UM[others], section.penalty)
+        outside = weights_BM[b] == 0
+        torch.testing.assert_close(
+            found_BM[b, outside], expected_M.float()[outside], rtol=1e-3, atol=1e-6
+        )
+    assert (found_BM - weights_BM @ company.weights).abs().max() > 1e-3  # and that is another
+
+
+def test_a_large_catalogue_has_company_for_the_most_rated_only(history: History) -> None:
+    company = Company.fit(history, below=0.4, penalty=20.0, max_items=7)
+    count_N = torch.bincount(history.items_R, minlength=history.n_items)
+    assert company.weights.shape == (7, 7)
+    assert count_N[company.items_M].min() >= count_N.sort(descending=True).values[7]
+
+
+@pytest.mark.parametrize("k", [0, 1, 10])
+def test_the_ranking_by_definition(make: Make, episodes: Episodes, k: int) -> None:
+    """``log P(chooses) + (1 + a_K) log P(likes) + c_K sum_j w_j B_ji``, each by its formula."""
+    model = make("list")
+    assert isinstance(model, List)
+    support, backbone = episodes.support.first(k), model.signals.backbone
+    share_CN, factors_CNE, prior_FE, noise = backbone.exposure
+    like_N = torch.zeros(7, model.n_items)
+    expected_N = torch.zeros(7, model.n_items)
+    company_N = torch.zeros(7, model.n_items)
+    taste_BD = model.signals.tasting.adapt(support)["mean_BD"]
+    for b in range(7):
+        items_S = support.items_BS[b]
+        v_SE, rest_S = factors_CNE[0, items_S], 1 - share_CN[0, items_S]
+        mean_E = support.users_BF[b] @ prior_FE
+        # the posterior of z through the covariance of the observed, not the precision of z
+        gain_ES = v_SE.T @ torch.linalg.inv(v_SE @ v_SE.T + noise * torch.eye(k))
+        z_E = mean_E + gain_ES @ (rest_S - v_SE @ mean_E)
+        share_N = share_CN[0].clamp(min=0.1 / model.n_items)
+        expected_N[b] = (share_N + factors_CNE[0] @ z_E).clamp(min=0.1 * share_N)
+        rating_N = backbone.offset_CN[0] + backbone.features_CND[0] @ taste_BD[b]
+        like_N[b] = torch.sigmoid(1.702 / backbone.noise.sqrt() * (rating_N - backbone.like))
+        for item, target in zip(items_S.tolist(), support.targets_BS[b].tolist(), strict=True):
+            place = (model.signals.items_M == item).nonzero()
+            if len(place):
+                weight = 1.0 if target > float(backbone.like) else float(model.signals.below)
+                added_M = weight * model.signals.company_MM[place[0, 0]]
+                company_N[b, model.signals.items_M] += added_M
+    a, c = model.weights_KJ[k]
+    expected_BN = expected_N.log() + a * like_N.log() + c * company_N
+    found_BN = model.rank_catalogue(model.adapt(support))
+    torch.testing.assert_close(found_BN[:, 1:], expected_BN[:, 1:], rtol=1e-3, atol=1e-3)
+
+
+def test_ratings_and_variances_are_those_of_the_method_that_rates(
+    make: Make, episodes: Episodes
+) -> None:
+    model, blend = make("list"), make("blend")
+    for k in (0, 4):
+        support = episodes.support.first(k)
+        found = model.score(model.adapt(support), episodes.items_BQ)
+        expected = blend.score(blend.adapt(support), episodes.items_BQ)
+        assert torch.equal(found.mean, expected.mean)
+        assert found.variance is not None
+        assert expected.variance is not None
+        assert torch.equal(found.variance, expected.variance)
+
+
+def test_no_signal_of_a_lesson_has_seen_the_users_own_ratings(
+    signals: Signals, company: Company, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Choice and like come from the table without the user's group; of company see above."""
+    asked: list[tuple[Episodes, int]] = []
+    original = _list_lessons._ask
+
+    def spy(signals: Signals, company: Company, part: Episodes, table: int, *rest: Any) -> Lessons:
+        asked.append((part, table))
+        return original(signals, company, part, table, *rest)
+
+    monkeypatch.setattr(_list_lessons, "_ask", spy)
+    lessons(signals, company, history, draws=1, max_support=10, seed=0)
+    for part, table in asked:
+        assert (signals.backbone.group_U[part.users_B] == table).all()
+    assert {table for _, table in asked} == set(range(1, len(signals.backbone.features_CND)))
+
+
+def test_lessons_ask_for_likes_outside_the_support_and_know_the_whole_catalogue(
+    signals: Signals, company: Company, history: History
+) -> None:
+    found = lessons(signals, company, history, draws=2, max_support=10, seed=0)
+    assert found.signals_LZJ.isfinite().all()
+    assert found.liked_LZ.any(1).all()
+    assert not (found.liked_LZ & found.log_weight_LZ.isinf()).any()
+    # a small catalogue is a lesson's own: each item once, but the support and the unknown one
+    open_L = found.log_weight_LZ.exp().sum(1)
+    expected_L = (history.n_items - 1 - found.count_L).float()
+    torch.testing.assert_close(open_L, expected_L)
+    assert set(found.count_L.tolist()) == set(range(11))
+
+
+def test_of_a_large_catalogue_candidates_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_list_lessons, "BEST", 3)
+    monkeypatch.setattr(_list_lessons, "OTHERS", 4)
+    scores_BN = torch.arange(20.0).expand(2, -1)
+    hidden_BN = torch.zeros(2, 20, dtype=torch.bool)
+    hidden_BN[:, 0] = hidden_BN[1, 18:] = True
+    generator = torch.Generator().manual_seed(0)
+    items_BZ, log_weight_BZ = _list_lessons._candidates(scores_BN, hidden_BN, generator)
+    assert items_BZ[:, :3].tolist() == [[19, 18, 17], [17, 16, 15]]
+    assert all(len(set(row)) == 7 for row in items_BZ.tolist())
+    torch.testing.assert_close(
+        log_weight_BZ.exp(), torch.tensor([[1.0] * 3 + [4.0] * 4, [1.0] * 3 + [3.5] * 4])
+    )
+
+
+def _planted(weight_of_company: float, n_lessons: int = 600) -> Lessons:
+    generator = torch.Generator().manual_seed(1)
+    signals_LZJ = torch.randn(n_lessons, 40, 3, generator=generator)
+    count_L = torch.arange(n_lessons) % 11
+    score_LZ = signals_LZJ[..., 0] + signals_LZJ[..., 1]
+    score_LZ = score_LZ + weight_of_company * count_L[:, None].log1p() * signals_LZJ[..., 2]
+    drawn_LZ = torch.distributions.Gumbel(0.0, 1.0).sample((n_lessons, 40)) * 0.5
+    top_LZ = (score_LZ + drawn_LZ).topk(3, 1).indices
+    liked_LZ = torch.zeros(n_lessons, 40, dtype=torch.bool).scatter(1, top_LZ, True)
+    return Lessons(signals_LZJ, torch.zeros(n_lessons, 40), liked_LZ, count_L)
+
+
+def test_weights_recover_what_company_counts_after_k_ratings() -> None:
+    torch.manual_seed(0)
+    weights_KJ = weights_by_shots(_planted(0.8), shrinkage=1e-4, most=10)
+    expected_K = 0.8 * torch.arange(11).float().log1p()
+    torch.testing.assert_close(weights_KJ[:, 1], expected_K, rtol=0.25, atol=0.15)
+    torch.testing.assert_close(weights_KJ[:, 0], torch.ones(11), rtol=0.0, atol=0.25)
+
+
+def test_what_says_nothing_keeps_the_weight_of_the_start() -> None:
+    start_KJ = torch.tensor([1.0, 0.0]).expand(6, -1)
+    planted = _planted(0.8)
+    same_LZJ = planted.signals_LZJ.clone()
+    same_LZJ[..., 1:] = 0.5
+    constant = planted._replace(signals_LZJ=same_LZJ)
+    torch.testing.assert_close(weights_by_shots(constant, 0.1, most=5), start_KJ)
+    nobody = Lessons(*(field[:0] for field in planted))
+    torch.testing.assert_close(weights_by_shots(nobody, 0.1, most=5), start_KJ)
+    held_KJ = weights_by_shots(planted, shrinkage=1e6, most=5)
+    torch.testing.assert_close(held_KJ, start_KJ, rtol=0.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("what", ["all alike", "all liked", "nobody likes"])
+def test_degenerate_ratings_make_a_list(
+    what: str, ingredients: Ingredients, section: ListParams, prepared: Prepared
+) -> None:
+    ratings = prepared.ratings.copy()
+    ratings["rating"] = {"all alike": 3.0, "all liked": 5.0, "nobody likes": 1.0}[what]
+    if what == "all liked":
+        ratings.loc[::3, "rating"] = 4.0
+    ratings["target"] = ratings["rating"]
+    changed = replace(prepared, ratings=ratings)
+    made = List.make(
+        section.model_copy(update={"rating": "itemknn"}), replace(ingredients, prepared=changed)
+    )
+    support = changed.eval_episodes(0, "cold").support
+    for k in (0, 5):
+        assert made.rank_catalogue(made.adapt(support.first(k))).isfinite().all()
+
+
+def test_softplus_is_exact_where_exponentials_end() -> None:
+    x = np.array([-1e4, -3.0, 0.0, 3.0, 1e4], dtype=np.float32)
+    np.testing.assert_allclose(softplus(x), np.logaddexp(0, x.astype(np.float64)), rtol=1e-6)
+
+
+def test_a_student_of_a_list_ranks_by_choice_and_its_own_rating(
+    make: Make, episodes: Episodes
+) -> None:
+    teacher, student = make("list"), make("student")
+    assert isinstance(teacher, List)
+    assert isinstance(student, Student)
+    for k in (0, 5):
+        support = episodes.support.first(k)
+        state = student.adapt(support)
+        choice_BN = teacher.signals.catalogue(teacher.signals.adapt(support)).choice
+        slope, border = teacher.signals.slope, teacher.signals.backbone.like
+        like_BN = torch.sigmoid(slope * (student.score_catalogue(state).mean - border))
+        expected_BN = choice_BN + teacher.weights_KJ[k, 0] * like_BN.log()
+        torch.testing.assert_close(student.rank_catalogue(state), expected_BN, rtol=1e-3, atol=1e-3)
