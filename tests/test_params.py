@@ -72,6 +72,9 @@ def test_an_unknown_key_is_named_with_the_allowed_ones(
         ("data.max_rating", float("inf"), "finite number"),
         ("data.min_rating", float("nan"), "finite number"),
         ("gate.max_adapt_ms", float("inf"), "finite number"),
+        ("data.min_rating", None, "both a number, or both null"),
+        ("data.events", {"view": 0.1}, "events: is for data without ratings"),
+        ("validate.max_unknown_items", 1.5, "less than or equal to 1"),
         ("validate.max_duplicate_share", 1.5, "less than or equal to 1"),
         ("prepare.split", "randm", "'random' or 'temporal'"),
         ("prepare.n_folds", 1, "greater than or equal to 2"),
@@ -100,6 +103,16 @@ def test_an_out_of_range_value_is_named_with_what_is_allowed(
     message = str(caught.value)
     assert key.rsplit(".", 1)[0] in message
     assert allowed in message
+
+
+def test_without_ratings_only_likes_are_predicted(raw: dict[str, Any]) -> None:
+    none = dict.fromkeys(("data.min_rating", "data.max_rating", "data.like"))
+    with pytest.raises(ParamsError, match=r"head: rating needs ratings, and data\.min_rating is"):
+        resolve(raw, "standard", none)
+    with pytest.raises(ParamsError, match=r"negatives\.number: 0 leaves nothing that is not liked"):
+        resolve(raw, "standard", {**none, "head": "click"})
+    found = resolve(raw, "standard", {**none, "head": "click", "meta_train.negatives.number": 4})
+    assert parse_section(Params, found, "").data.scale == (0.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("key", ["nothing", "prepare.nothing", "pretrain.mf.nothing"])

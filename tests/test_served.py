@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -52,13 +54,42 @@ def test_unknown_items_are_reported_and_left_out() -> None:
 
 def test_the_last_rating_of_an_item_counts() -> None:
     model = served()
-    rows, _ = model._support(user(("a", 1.0), ("b", 2.0), ("a", 5.0)), "user 0")
-    assert rows == {2: 2.0, 1: 5.0}
+    known = model._newcomers.read(user(("a", 1.0), ("b", 2.0), ("a", 5.0)), "user 0")
+    assert known.targets == {2: 2.0, 1: 5.0}
 
 
 def test_the_click_head_learns_from_likes() -> None:
-    rows, _ = served("click")._support(user(("a", 3.5), ("b", 4.0)), "user 0")
-    assert rows == {1: 0.0, 2: 1.0}
+    known = served("click")._newcomers.read(user(("a", 3.5), ("b", 4.0)), "user 0")
+    assert known.targets == {1: 0.0, 2: 1.0}
+
+
+def likes_only() -> Served:
+    facts = Facts("x", "item_mean", "ranking", None, None, like=None, fold=0, cut=None, unit=Unit())
+    method = ItemMean(torch.tensor([9.0, 0.3, 0.4, 0.2, 0.6]))
+    return Served(method, facts, KEYS, TITLES, UserEncoder(columns=(), dropped={}))
+
+
+def test_without_ratings_every_item_is_a_like() -> None:
+    for request in ({"items": ["d"]}, {"items": ["d"], "ratings": []}):
+        (one,) = likes_only().recommend([request], k=1)
+        assert [best["item"] for best in one["recommendations"]] == ["b"]
+    assert likes_only()._newcomers.read({"items": ["d", "a"]}, "").targets == {4: 1.0, 1: 1.0}
+    with pytest.raises(DataError, match=r"user 0: ratings: leave them out, this model was learnt"):
+        likes_only().recommend([user(("a", 5))], k=1)
+
+
+def test_a_number_is_a_key_however_it_is_written() -> None:
+    keys = ("", "50", "7.0", "0051", "3", "3.0", "x 1")
+    facts = Facts("x", "item_mean", "rating", 1.0, 5.0, like=4.0, fold=0, cut=None, unit=Unit())
+    method = ItemMean(torch.arange(len(keys)).float())
+    model = Served(method, facts, keys, keys, UserEncoder(columns=(), dropped={}))
+    rows = {1: (50, 50.0, "50", "50.0", np.int64(50)), 2: (7, 7.0, "7", "7.00"), 3: ("0051",)}
+    for row, written in {**rows, 4: ("3", 3, 3.0), 5: ("3.0",), 6: ("x 1",)}.items():
+        for key in written:
+            known = model._newcomers.read({"items": [key], "ratings": [5]}, "")
+            assert known.targets == {row: 5.0}, key
+    for key in (51, "x", 50.5, ""):
+        assert model._newcomers.read({"items": [key], "ratings": [5]}, "").unknown == [str(key)]
 
 
 @pytest.mark.parametrize(
@@ -68,16 +99,30 @@ def test_the_click_head_learns_from_likes() -> None:
         (user(("a", "good")), "rating 'good' of item 'a'"),
         (user(("a", float("nan"))), "rating nan of item 'a'"),
         ({"items": ["a"], "ratings": []}, "user 0: 1 items but 0 ratings"),
-        ({"items": "ab", "ratings": [1, 2]}, "'ab': must be a list"),
+        ({"items": "ab", "ratings": [1, 2]}, "user 0: items: 'ab' must be a list"),
+        ({"items": {"a": 1}, "ratings": [1]}, "user 0: items: {'a': 1} must be a list"),
+        ({"items": ["a"], "ratings": 5}, "user 0: ratings: 5 must be a list"),
+        (user(("a", True)), "user 0: rating True of item 'a' is not on the scale"),
+        (user(("a", None)), "user 0: rating None of item 'a'"),
+        (user(("a", [5])), "user 0: rating [5] of item 'a'"),
+        (user((["a"], 5)), "user 0: item ['a'] must be a text or a number"),
+        (user((None, 5)), "user 0: item None must be"),
+        (user(({"id": "a"}, 5)), "user 0: item {'id': 'a'} must be"),
+        (user((False, 5)), "user 0: item False must be"),
+        (user((float("inf"), 5)), "user 0: item inf must be"),
+        ({"items": ["a"], "ratings": [5], "user": "alice"}, "user 0: user: 'alice' must be an"),
+        ({"items": ["a"], "ratings": [5], "user": ["age", 25]}, "user 0: user: ['age', 25] must"),
+        ("a", "user 0: 'a' must be an object"),
+        (user(gender=[1]), "user 0: user attribute 'gender': [1] must be a text or a number"),
         (user(height=3), "user 0: user attribute 'height': unknown; known: gender"),
     ],
 )
 def test_a_wrong_user_is_named(wrong: dict[str, Any], message: str) -> None:
-    with pytest.raises(DataError, match=message.replace("(", r"\(")):
+    with pytest.raises(DataError, match=re.escape(message)):
         served().recommend([wrong], k=1)
 
 
-@pytest.mark.parametrize("k", [0, 1001])
-def test_k_has_bounds(k: int) -> None:
-    with pytest.raises(DataError, match="between 1 and 1000"):
+@pytest.mark.parametrize("k", [0, 1001, None, True, "3", 2.5, [3], float("nan")])
+def test_k_has_bounds(k: Any) -> None:
+    with pytest.raises(DataError, match=f"k: {re.escape(repr(k))} is not .* between 1 and 1000"):
         served().recommend([user()], k=k)

@@ -19,10 +19,9 @@ RATINGS = {
     "timestamp": "int64",  # seconds since 1970 UTC; -1 in a dataset without timestamps
 }
 
-# prepared/users.parquet: ``user``, ``key`` (the id in the source) and the raw attribute columns
+# prepared/users.parquet: ``user``, ``key`` (the id in the source) and the raw attribute columns,
+# which have a prefix
 USERS = {"user": "int32", "key": "str", "n_ratings": "int32"}
-ATTRIBUTE = "attribute:"
-"""Before the name of a raw attribute in users.parquet; no name in the source holds a colon."""
 
 # prepared/items.parquet: ``item`` (row 0 is the unknown item, key ""), ``key``, ``title``
 ITEMS = {"item": "int32", "key": "str", "title": "str"}

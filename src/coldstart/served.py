@@ -2,10 +2,11 @@
 
 The input is one user, or a list of users, each ``{"items": [...], "ratings": [...]}`` with item
 keys of the dataset and ratings on its scale; both may be empty, and ``"user"`` may hold attributes.
-The parameter ``k`` is the number of recommendations. For each user the output is
+A method that was learnt from data without ratings takes items alone, each as a like. The parameter
+``k`` is the number of recommendations. For each user the output is
 ``{"recommendations": [{"item", "title", "score"}, ...], "unknown_items": [...]}``.
 
-Legend: B users, S support, N items with the unknown one, F user features.
+Legend: B users, K recommendations, N items with the unknown one.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from coldstart.data.episodes import Support
 from coldstart.data.features import UserEncoder
+from coldstart.data.newcomers import Newcomers, whole_number
 from coldstart.data.units import Unit
-from coldstart.errors import DataError
 from coldstart.methods import load_method
 from coldstart.models.recommender import Recommender
 from coldstart.models.server import Server
+from coldstart.params import Scale
 from coldstart.schema import UNKNOWN_ITEM
 
 FACTS = "serving.json"
@@ -46,12 +47,19 @@ class Facts:
     dataset: str
     method: str
     head: str
-    min_rating: float
-    max_rating: float
-    like: float
+    min_rating: float | None  # None, as are the next two: learnt from data without ratings
+    max_rating: float | None
+    like: float | None
     fold: int  # whose cold users the method has never seen
     cut: int | None  # last second of what it has seen, with the temporal split
     unit: Unit  # of the method's targets; before there were units, rating points
+
+    @property
+    def scale(self) -> Scale | None:
+        """Of ratings, if there were any."""
+        if self.min_rating is None or self.max_rating is None or self.like is None:
+            return None
+        return Scale(self.min_rating, self.max_rating, self.like)
 
     def save(self, folder: Path) -> None:
         """Write as JSON."""
@@ -88,7 +96,7 @@ class Served:
         known = list(zip(self.keys, titles, strict=True))
         del known[UNKNOWN_ITEM]
         self.titles = dict(known)
-        self._row = {key: row for row, key in enumerate(self.keys) if row != UNKNOWN_ITEM}
+        self._newcomers = Newcomers(self.keys, encoder, facts.scale, facts.head, facts.unit)
 
     @classmethod
     def load(cls, folder: Path) -> Served:
@@ -102,27 +110,18 @@ class Served:
             UserEncoder.model_validate_json((folder / ENCODER).read_bytes()),
         )
 
-    def recommend(self, users: Sequence[Mapping[Any, Any]], k: int) -> list[dict[str, Any]]:
+    def recommend(self, users: Sequence[Mapping[Any, Any]], k: Any) -> list[dict[str, Any]]:
         """The ``k`` best items that each user has not rated, best first.
 
         Raises:
-            DataError: names the user's position and the field, item or rating at fault.
+            DataError: names the user's position and the field, item or rating at fault, or ``k``.
         """
-        if not 1 <= k <= MAX_K:
-            raise DataError(f"k: {k} is not allowed: must be between 1 and {MAX_K}")
+        k = whole_number(k, "k", 1, MAX_K)
         if not users:
             return []
-        known: list[dict[int, float]] = []
-        unknown: list[list[str]] = []
-        for position, user in enumerate(users):
-            rows, strangers = self._support(user, f"user {position}")
-            known.append(rows)
-            unknown.append(strangers)
-        features = [self._features(user, f"user {i}") for i, user in enumerate(users)]
-        if len(users) == 1:  # as a service meets them
-            best = [self._best_alone(known[0], features[0], k)]
-        else:
-            best = self._best_of_each(self._batch(known, features), k)
+        support, unknown = self._newcomers.support(users)
+        alone = len(users) == 1  # as a service meets them
+        best = [self._best_alone(support, k)] if alone else self._best_of_each(support, k)
         return [
             {"recommendations": self._names(found), "unknown_items": strangers}
             for found, strangers in zip(best, unknown, strict=True)
@@ -132,13 +131,14 @@ class Served:
     def _server(self) -> Server:
         return self.method.serve()
 
-    def _best_alone(self, known: dict[int, float], features_F: Tensor, k: int) -> Best:
-        items_S = np.array(list(known), dtype=np.int64)
-        targets_S = np.array(list(known.values()), dtype=np.float32)
-        state = self._server.adapt(items_S, targets_S, features_F.numpy())
+    def _best_alone(self, support: Support, k: int) -> Best:
+        """Of one user, whose support has no padding."""
+        items_S = support.items_BS[0].numpy()
+        targets_S, features_F = support.targets_BS[0].numpy(), support.users_BF[0].numpy()
+        state = self._server.adapt(items_S, targets_S, features_F)
         ranks_N = self._server.rank(state)
         ranks_N[UNKNOWN_ITEM] = ranks_N[items_S] = -np.inf
-        ranks_K, rows_K = torch.from_numpy(ranks_N).topk(min(k, len(self._row)))
+        ranks_K, rows_K = torch.from_numpy(ranks_N).topk(min(k, len(self.keys) - 1))
         scores_K = self._server.score(state, rows_K.numpy()).mean_Q
         return _known(scores_K.tolist(), rows_K.tolist(), ranks_K.tolist())
 
@@ -148,15 +148,15 @@ class Served:
         ranks_BN = self.method.rank_catalogue(state)
         ranks_BN = ranks_BN.index_fill(1, torch.tensor([UNKNOWN_ITEM]), -torch.inf)
         ranks_BN = ranks_BN.scatter(1, support.items_BS, -torch.inf)
-        ranks_BK, rows_BK = ranks_BN.topk(min(k, len(self._row)), dim=1)
+        ranks_BK, rows_BK = ranks_BN.topk(min(k, len(self.keys) - 1), dim=1)
         scores_BK = self.method.score(state, rows_BK).mean
         each = zip(scores_BK.tolist(), rows_BK.tolist(), ranks_BK.tolist(), strict=True)
         return [_known(*user) for user in each]
 
     def _names(self, best: Best) -> list[dict[str, Any]]:
-        low, high = (self.facts.min_rating, self.facts.max_rating)
-        if self.facts.head != "rating":
-            low, high = 0.0, 1.0
+        low, high = 0.0, 1.0
+        if self.facts.head == "rating" and self.facts.scale is not None:
+            low, high, _ = self.facts.scale
         return [
             {
                 "item": self.keys[row],
@@ -166,70 +166,8 @@ class Served:
             for row, score in best
         ]
 
-    def _support(self, user: Mapping[Any, Any], where: str) -> tuple[dict[int, float], list[str]]:
-        """Targets by item row (the last rating of an item counts), and items that are unknown."""
-        items, ratings = _list(user.get("items")), _list(user.get("ratings"))
-        if len(items) != len(ratings):
-            raise DataError(f"{where}: {len(items)} items but {len(ratings)} ratings; one for each")
-        rows: dict[int, float] = {}
-        strangers: list[str] = []
-        low, high = self.facts.min_rating, self.facts.max_rating
-        for item, rating in zip(items, ratings, strict=True):
-            value = _number(rating)
-            if value is None or not low <= value <= high:
-                raise DataError(
-                    f"{where}: rating {rating!r} of item {item!r} is not on the scale "
-                    f"from {low:g} to {high:g}"
-                )
-            row = self._row.get(str(item))
-            if row is None:
-                strangers.append(str(item))
-                continue
-            rows.pop(row, None)
-            rating = value if self.facts.head == "rating" else float(value >= self.facts.like)
-            rows[row] = self.facts.unit.target(rating)
-        return rows, strangers
-
-    def _features(self, user: Mapping[Any, Any], where: str) -> Tensor:
-        attributes = user.get("user")
-        if attributes is None or not isinstance(attributes, Mapping):
-            attributes = {}
-        try:
-            return self.encoder.encode(attributes)
-        except DataError as error:
-            raise DataError(f"{where}: {error}") from None
-
-    def _batch(self, known: list[dict[int, float]], features: list[Tensor]) -> Support:
-        width = max((len(rows) for rows in known), default=0)
-        shape = (len(known), width)
-        items_BS = torch.zeros(shape, dtype=torch.int64)
-        targets_BS = torch.zeros(shape)
-        mask_BS = torch.zeros(shape, dtype=torch.bool)
-        for b, rows in enumerate(known):
-            n = len(rows)
-            items_BS[b, :n] = torch.tensor(list(rows), dtype=torch.int64)
-            targets_BS[b, :n] = torch.tensor(list(rows.values()))
-            mask_BS[b, :n] = True
-        crossfit_B = torch.zeros(len(known), dtype=torch.int64)
-        return Support(items_BS, targets_BS, mask_BS, torch.stack(features), crossfit_B)
-
 
 def _known(scores: list[float], rows: list[int], ranks: list[float]) -> Best:
     """Without what fills up a list that is longer than the catalogue of other items."""
     found = zip(rows, scores, ranks, strict=True)
     return [(row, score) for row, score, rank in found if rank > -math.inf]
-
-
-def _list(values: Any) -> list[Any]:
-    if values is None or isinstance(values, float):  # a missing field of a data frame is NaN
-        return []
-    if isinstance(values, str):
-        raise DataError(f"{values!r}: must be a list")
-    return list(values.tolist() if hasattr(values, "tolist") else values)
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None

@@ -18,7 +18,9 @@ from coldstart.intake.profile import (
     profile_of,
     read_accepted,
     schema_changes,
+    total_variation,
 )
+from coldstart.params import DataParams
 
 
 def test_histogram_counts_values() -> None:
@@ -26,22 +28,56 @@ def test_histogram_counts_values() -> None:
     assert histogram(ratings) == {"1": 1, "3.5": 1, "5": 2}
 
 
-def test_many_values_are_binned() -> None:
-    bins = histogram(pd.Series(np.linspace(0, 10, 1001)))
-    assert len(bins) == 20
-    assert sum(bins.values()) == 1001
-    assert bins["0"] == 50
-    assert bins["9.5"] == 51
+def test_levels_do_not_depend_on_other_values() -> None:
+    scale = (0.0, 10.0)
+    many = histogram(pd.Series(np.linspace(0, 10, 1001)), scale)
+    assert (len(many), sum(many.values())) == (201, 1001)
+    assert histogram(pd.Series([2.0, 2.5, 2.51]), scale) == {"2": 1, "2.5": 2}
+    assert set(histogram(pd.Series([2.0, 2.5, 2.51]), scale)) <= set(many)
+    halves = pd.Series(np.arange(0.5, 5.1, 0.5))
+    assert set(histogram(halves, (0.5, 5.0)).values()) == {1}
+    assert histogram(pd.Series([1.0, 12, 1234, 1249])) == {"1": 1, "12": 1, "1200": 2}
 
 
 def test_total_variation_distance() -> None:
-    assert distribution_shift({"1": 10, "2": 30}, {"1": 1, "2": 3}) == 0
-    assert distribution_shift({"1": 4}, {"2": 9}) == 1
-    assert distribution_shift({"1": 1, "2": 1}, {"1": 1, "2": 3}) == pytest.approx(0.25)
+    for distance in (distribution_shift, total_variation):
+        assert distance({"1": 10, "2": 30}, {"1": 1, "2": 3}) == 0
+        assert distance({"1": 4}, {"2": 9}) == 1
+        assert distance({"1": 1, "2": 1}, {"1": 1, "2": 3}) == pytest.approx(0.25)
+    assert total_variation({"view": 1, "buy": 1}, {"view": 1}) == 0.5
 
 
-def test_schema_changes_are_named(tiny_source: Path) -> None:
-    old = profile_of(read_source(tiny_source, "tiny"))
+@pytest.mark.parametrize("scale", [None, (-10.0, 10.0)])
+def test_one_other_rating_of_many_is_a_small_shift(scale: tuple[float, float] | None) -> None:
+    old = pd.Series(np.round(np.linspace(-9.5, 9.5, 2001), 2))
+    new = old.copy()
+    new.iloc[-1] = 9.9
+    shift = distribution_shift(histogram(new, scale), histogram(old, scale))
+    assert shift == pytest.approx(1 / 2001)
+    assert distribution_shift(histogram(old, scale), histogram(old, scale)) == 0
+
+
+@pytest.mark.parametrize("digits", [0, 1, 2, 6])  # from 6 distinct values to as many as ratings
+def test_two_draws_are_close_however_many_values_there_are(digits: int) -> None:
+    rng = np.random.default_rng(0)
+    first, second, lower = (
+        histogram(pd.Series(np.round(5 * rng.beta(a, 2, 4000), digits)), (0.0, 5.0))
+        for a in (4, 4, 2)
+    )
+    assert distribution_shift(second, first) < 0.05
+    assert distribution_shift(lower, first) > 0.3
+
+
+def test_the_shift_of_counts_does_not_hang_on_the_largest() -> None:
+    rng = np.random.default_rng(0)
+    plays = pd.Series(rng.zipf(1.6, 5000).clip(max=10_000).astype("float64"))
+    assert distribution_shift(histogram(plays * 2), histogram(plays)) > 0.4
+    one_more = pd.concat([plays, pd.Series([1e9])], ignore_index=True)
+    assert distribution_shift(histogram(one_more), histogram(plays)) < 0.001
+
+
+def test_schema_changes_are_named(tiny_source: Path, data_params: DataParams) -> None:
+    old = profile_of(read_source(tiny_source, "tiny"), data_params)
     assert schema_changes(old, old) == []
     columns = {name: dict(of) for name, of in old["columns"].items() if name != "kg"}
     columns["users"]["age"] = "float"

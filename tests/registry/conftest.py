@@ -87,13 +87,15 @@ def evaluated(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """A workspace in which everything up to ``evaluate`` has run; do not write to it."""
     from coldstart.data.sources import read_source
     from coldstart.intake.profile import profile_of
+    from coldstart.params import load_params
     from coldstart.stages import combine, evaluate, meta_train, prepare, pretrain
 
     folder = tmp_path_factory.mktemp("workspace")
     shutil.copytree(tiny_source, folder / "data" / "tiny")
     (folder / "params.yaml").write_text(yaml.safe_dump(tiny_params(), sort_keys=False))
     (folder / "artifacts").mkdir()
-    profile = profile_of(read_source(folder / "data" / "tiny", "tiny"))
+    data = load_params(folder / "params.yaml").data
+    profile = profile_of(read_source(folder / "data" / "tiny", "tiny"), data)
     validation = {"digest": profile["digest"], "profile": profile}
     (folder / "artifacts" / "validation.json").write_text(json.dumps(validation))
     with pytest.MonkeyPatch.context() as patch:

@@ -160,12 +160,12 @@ CORRUPTIONS: dict[str, tuple[Corrupt, type[DataError], str]] = {
     "unknown item": (
         cell("inter", 4, 1, "i9999"),
         EXPECT,
-        r"ratings +expect_column_values_to_be_null +unknown_item +1 of \d+ rows +i9999 \(line 4\)",
+        r"rated_items +expect_column_values_to_be_null +unknown_item +1 of 61 .*i9999 \(line 4\)",
     ),
     "unknown user": (
         lines("user", lambda rows: [rows[0], *rows[2:]]),
         EXPECT,
-        r"ratings +expect_column_values_to_be_null +unknown_user +\d+ of \d+ rows +user of line 2",
+        r"rated_users +expect_column_values_to_be_null +unknown_user +1 of 120 .*user of line 2",
     ),
     "user listed twice": (
         lines("user", lambda rows: [*rows, rows[3]]),
@@ -267,6 +267,11 @@ CORRUPTIONS: dict[str, tuple[Corrupt, type[DataError], str]] = {
         EXPECT,
         r"expect_column_min_to_be_between +volume_ratio +observed 0\.1\d*, allowed at least 0\.5",
     ),
+    "nothing that is liked": (
+        column("inter", 2, lambda rating: str(min(3, int(rating)))),
+        EXPECT,
+        r"max_to_be_between +rating +observed 3, allowed at least 4\n +Somebody likes something",
+    ),
     "shifted rating distribution": (
         column("inter", 2, one_star_less),
         EXPECT,
@@ -292,7 +297,9 @@ def test_the_data_itself_passes(project: Path) -> None:
     first = (project / "artifacts/validation.json").read_bytes()
     found = json.loads(first)
     assert found["digest"] == folder_digest(project / "data/tiny")
-    assert set(found["suites"]) == {"ratings", "users", "items", "kg", "link", "accepted"}
+    assert set(found["suites"]) == {
+        *("ratings", "users", "items", "kg", "link", "rated_items", "rated_users", "accepted")
+    }
     assert (project / "home/data-docs/tiny/index.html").is_file()
     assert (project / "expectations/great_expectations.yml").read_bytes() == (
         Path(__file__).parents[2] / "expectations/great_expectations.yml"
@@ -383,6 +390,35 @@ def _set(project: Path, **limits: object) -> None:
     raw = yaml.safe_load((project / "params.yaml").read_text())
     raw["validate"] |= limits
     (project / "params.yaml").write_text(yaml.safe_dump(raw))
+
+
+@pytest.mark.parametrize(
+    ("key", "suffix", "n_absent", "n"),
+    [
+        ("max_unknown_items", "item", 6, 60),
+        ("max_unknown_users", "user", 12, 120),
+        ("max_unknown_entities", "kg", 6, 54),
+    ],
+)
+def test_a_share_may_be_unknown(
+    project: Path, key: str, suffix: str, n_absent: int, n: int
+) -> None:
+    """A tenth of the items, say: the share is that of items, however often each was rated."""
+    number = re.compile(r"\b[iue](\d+)\b")
+
+    def absent(row: str) -> bool:
+        found = number.search(row)
+        return found is not None and int(found[1]) % 10 == 1
+
+    lines(suffix, lambda rows: [row for row in rows if not absent(row)])(project / "data/tiny")
+    (project / "expectations/accepted/tiny.json").unlink()
+    _set(project, **{key: (n_absent - 0.5) / n})
+    with pytest.raises(ValidationFailed, match=rf"{n_absent} of {n} rows(.|\n)*validate\.{key}"):
+        validate.run()
+    _set(project, **{key: n_absent / n})
+    if suffix == "item":
+        _set(project, max_unknown_items=6 / 54)  # six are linked, of 54
+    validate.run()
 
 
 def test_stale_data_is_refused(project: Path) -> None:

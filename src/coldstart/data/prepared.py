@@ -23,9 +23,10 @@ from coldstart.data.episodes import Episodes, History, Support
 from coldstart.data.features import UserEncoder
 from coldstart.data.units import Unit, like_border, tensor_of
 from coldstart.errors import ArtefactError
-from coldstart.schema import ATTRIBUTE
 
 TABLES = ("users", "items", "ratings", "split", "episodes")
+ATTRIBUTE = "attribute:"
+"""Before the name of a raw attribute in users.parquet; no name in a source holds a colon."""
 FILES = (
     *(f"{name}.parquet" for name in TABLES),
     "features.safetensors",

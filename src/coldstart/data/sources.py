@@ -1,9 +1,11 @@
 """RecBole's atomic files: tab-separated UTF-8 with a ``name:type`` header.
 
 ``NAME.inter`` is required; ``NAME.user``, ``NAME.item``, ``NAME.kg`` and ``NAME.link`` are not, nor
-is ``timestamp`` in ``NAME.inter``. Reading is strict: what cannot be read as written is a
-:class:`~coldstart.errors.DataError` with file, line, column and value. Whether the values make
-sense is for :mod:`coldstart.intake.quality`. Format: https://recbole.io/docs/user_guide/data/atomic_files.html
+are ``rating`` and ``timestamp`` in ``NAME.inter``, which may have ``event:token`` and
+``count:float`` instead of ratings (:mod:`coldstart.data.interests`). Reading is strict: what cannot
+be read as written is a :class:`~coldstart.errors.DataError` with file, line, column and value.
+Whether the values make sense is for :mod:`coldstart.intake.quality`. Format:
+https://recbole.io/docs/user_guide/data/atomic_files.html
 """
 
 from __future__ import annotations
@@ -26,13 +28,13 @@ SUFFIXES = ("inter", "user", "item", "kg", "link")
 TYPES = ("token", "token_seq", "float", "float_seq")
 
 REQUIRED = {
-    "inter": {"user_id": "token", "item_id": "token", "rating": "float"},
+    "inter": {"user_id": "token", "item_id": "token"},
     "user": {"user_id": "token"},
     "item": {"item_id": "token"},
     "kg": {"head_id": "token", "relation_id": "token", "tail_id": "token"},
     "link": {"item_id": "token", "entity_id": "token"},
 }
-OPTIONAL = {"inter": {"timestamp": "float"}}
+OPTIONAL = {"inter": {"rating": "float", "timestamp": "float"}}
 
 TITLE_COLUMNS = ("movie_title", "title", "item_title", "book_title", "name", "item_name")
 YEAR_COLUMNS = ("release_year", "year", "publication_year")
@@ -44,7 +46,7 @@ class Source:
     """One dataset as its files say it; a column's name is without its type."""
 
     name: str
-    ratings: pd.DataFrame  # user_id, item_id: str; rating: float64; timestamp: float64 if present
+    ratings: pd.DataFrame  # user_id, item_id: str; if present, rating and timestamp: float64
     users: pd.DataFrame | None
     items: pd.DataFrame | None
     kg: pd.DataFrame | None
@@ -60,7 +62,7 @@ class Source:
 
     @property
     def has_timestamps(self) -> bool:
-        """Whether ratings carry the time at which they were given."""
+        """Whether rows carry the time at which they were given."""
         return "timestamp" in self.ratings
 
 

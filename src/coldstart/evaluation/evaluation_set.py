@@ -120,6 +120,7 @@ def evaluation_set(prepared: Prepared, params: Params, fold: int, role: Role) ->
             f"fold {fold}: no {role} user has prepare.min_ratings={params.prepare.min_ratings} "
             "ratings; lower it, or prepare.query_size and prepare.shots with it"
         )
+    scale = params.data.scale
     keys = tuple(prepared.users["key"].astype("str").to_numpy()[episodes.users_B.numpy()])
     seeds_B = torch.tensor([_seed_of(key, params.seed) for key in keys])
     return EvaluationSet(
@@ -130,11 +131,11 @@ def evaluation_set(prepared: Prepared, params: Params, fold: int, role: Role) ->
         keys=keys,
         tie_seeds_B=seeds_B,
         ranked_B=seeds_B <= seeds_B.sort()[0][: params.evaluate.catalogue_users][-1],
-        likes_BL=_likes(prepared, episodes, params.data.like, role),
+        likes_BL=_likes(prepared, episodes, scale.like, role),
         left_out_BX=_left_out(prepared, fold, episodes, role),
-        catalogue=catalogue_of(prepared, fold, params.data.like),
-        scale=(params.data.min_rating, params.data.max_rating),
-        like=params.data.like,
+        catalogue=catalogue_of(prepared, fold, scale.like),
+        scale=(scale.low, scale.high),
+        like=scale.like,
         head=params.head,
         unit=prepared.unit(fold),
     )

@@ -83,7 +83,7 @@ def _summary(results: Results, data: dict[str, Any], params: Params) -> Summary:
         folds=params.prepare.folds,
         shots=params.prepare.shots,
         query_size=params.prepare.query_size,
-        like=params.data.like,
+        like=params.data.scale.like,
         n_users={str(role): int(n) for role, n in counts.items()},
         methods=tuple(users["method"].unique().tolist()),
         canary_methods=CANARIES,

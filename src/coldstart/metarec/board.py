@@ -60,7 +60,7 @@ def legacy_rows(params: Params, splits: int = protocol.SPLITS) -> pd.DataFrame:
         data = protocol.split(prepared, seed)
         with silent():
             models = fitted(data, own)
-        rows += evaluated(models, data, mode, own.data.like, seed)
+        rows += evaluated(models, data, mode, own.data.scale.like, seed)
     return pd.DataFrame(rows).assign(dataset=name)
 
 

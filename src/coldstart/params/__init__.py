@@ -6,7 +6,7 @@ one algorithm or baseline are declared beside it, as its ``Params`` section; her
 mappings, so that reading ``params.yaml`` (which DAG files do) loads no numerical library.
 """
 
-from coldstart.params.data import DataParams, Feature, PrepareParams, ValidateParams
+from coldstart.params.data import DataParams, Feature, PrepareParams, Scale, ValidateParams
 from coldstart.params.evaluation import EvaluateParams, GateParams, Goal
 from coldstart.params.pretrain import (
     DeepFMParams,
@@ -45,6 +45,7 @@ __all__ = [
     "Params",
     "PrepareParams",
     "PretrainParams",
+    "Scale",
     "Section",
     "Seed",
     "Share",

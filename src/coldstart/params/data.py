@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from coldstart.params.section import Section, Share
 
+Unknown = Annotated[float, Field(ge=0, le=1)]
+
+
+class Scale(NamedTuple):
+    """What ratings may be, and from where on they are likes."""
+
+    low: float
+    high: float
+    like: float
+
 
 class DataParams(Section):
-    """Which dataset, and what its ratings mean."""
+    """Which dataset, and what its ratings, or its rows without ratings, mean."""
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         description="Folder under data/ and stem of its files.",
     )
     source: str = Field(
-        description="Where `coldstart fetch` finds it: 'recbole', a folder, or the URL of a zip; "
+        description="Where `coldstart fetch` finds it: 'recbole', a folder, a zip, or its URL; "
         "'import' if `coldstart import` made it."
     )
-    min_rating: float = Field(description="Lowest rating of the scale.")
-    max_rating: float = Field(description="Highest rating of the scale.")
-    like: float = Field(description="From this rating on, an item counts as liked.")
-
+    min_rating: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        description="Lowest rating of the scale; null, as is max_rating: no ratings are read, and "
+        "what users did with items says what they like.",
+    )
+    max_rating: float | None = Field(
+        default=None, allow_inf_nan=False, description="Highest rating of the scale, or null."
+    )
+    like: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        description="From this rating on, an item counts as liked. Without ratings: from this sum "
+        "of the strengths of a user's rows with the item; null is 1.",
+    )
+    events: dict[str, Annotated[float, Field(allow_inf_nan=False)] | None] | None = Field(
+        default=None,
+        description="Without ratings: the strength of a row of each kind of `event`, times its "
+        "`count`; 0 says that the row alone is no like, less takes from the other rows, null "
+        "leaves such rows out. null: a row without `count` has strength 1.",
+    )
     seq_separator: str | None = Field(
         default=None,
         min_length=1,
@@ -31,10 +58,35 @@ class DataParams(Section):
         "where there is one, else a space.",
     )
 
+    @property
+    def rated(self) -> bool:
+        """Whether the data has ratings; else strengths."""
+        return self.min_rating is not None
+
+    @property
+    def scale(self) -> Scale:
+        """Of what the prepared data has as ratings: strengths as shares of a like."""
+        if self.min_rating is None or self.max_rating is None or self.like is None:
+            return Scale(0.0, 1.0, 1.0)
+        return Scale(self.min_rating, self.max_rating, self.like)
+
+    @property
+    def enough(self) -> float:
+        """The sum of strengths that is a like."""
+        return 1.0 if self.like is None else self.like
+
     @model_validator(mode="after")
-    def _scale(self) -> DataParams:
-        if not self.min_rating < self.like <= self.max_rating:
+    def _consistent(self) -> DataParams:
+        if (self.min_rating is None) != (self.max_rating is None):
+            raise ValueError("min_rating and max_rating: both a number, or both null")
+        if self.min_rating is None or self.max_rating is None:
+            if self.enough <= 0:
+                raise ValueError(f"like: {self.like:g} must be above 0 without ratings, or null")
+            return self
+        if self.like is None or not self.min_rating < self.like <= self.max_rating:
             raise ValueError("needs min_rating < like <= max_rating")
+        if self.events is not None:
+            raise ValueError("events: is for data without ratings; set it to null, or min_rating")
         return self
 
 
@@ -44,6 +96,17 @@ class ValidateParams(Section):
     min_ratings: int = Field(ge=1, description="Fewest rows of the rating table.")
     max_duplicate_share: float = Field(
         ge=0, le=1, description="Largest share of rows that repeat a user and item."
+    )
+    max_unknown_items: Unknown = Field(
+        default=0.0,
+        description="Largest share of the rated items, and of the linked, that .item may lack; "
+        "nothing is known of them then.",
+    )
+    max_unknown_users: Unknown = Field(
+        default=0.0, description="Largest share of the users with ratings that .user may lack."
+    )
+    max_unknown_entities: Unknown = Field(
+        default=0.0, description="Largest share of the entities in .link that .kg may lack."
     )
     max_age_days: float | None = Field(
         gt=0, description="Oldest allowed newest rating, in days before `as_of`; null: not checked."

@@ -77,7 +77,16 @@ class Params(Section):
                 f"goal: {self.goal} does not go with head: {self.head}, which predicts no such "
                 "thing; set both the same, or goal: list"
             )
+        if not self.data.rated and self.head == "rating":
+            raise ValueError(
+                "head: rating needs ratings, and data.min_rating is null; choose ranking, or click"
+            )
         number = self.meta_train.negatives.number
+        if not self.data.rated and number == 0:
+            raise ValueError(
+                "meta_train.negatives.number: 0 leaves nothing that is not liked, since "
+                "data.min_rating is null and there are no ratings; choose 4, say"
+            )
         if self.head == ("rating" if number else "ranking"):
             raise ValueError(
                 f"meta_train.negatives.number: {number} does not go with head: {self.head}; "

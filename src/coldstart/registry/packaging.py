@@ -60,7 +60,7 @@ def pack(
         head=params.head,
         min_rating=params.data.min_rating,
         max_rating=params.data.max_rating,
-        like=params.data.like,
+        like=params.data.like if params.data.rated else None,
         fold=int(decision["candidate"]["fold"]),
         cut=prepared.summary["cut"],
         unit=prepared.unit(int(decision["candidate"]["fold"])),
@@ -87,7 +87,7 @@ def log_model(experiment_id: str, run_id: str, folder: Path) -> str:
             python_model=str(Path(__file__).with_name("served_entry.py")),
             artifacts={"model": str(folder)},
             code_paths=[str(_code(Path(scratch)))],
-            signature=signature(),
+            signature=signature(rated=Facts.load(folder).scale is not None),
             pip_requirements=[f"{name}=={metadata.version(name)}" for name in _REQUIRES],
         )
     return str(info.model_uri)
@@ -126,15 +126,18 @@ def fetch_files(version: Version, target: Path) -> None:
                 shutil.copyfile(folder / name, target / name)
 
 
-def signature() -> Any:
-    """Input, output and parameters. Keys and ratings may be numbers or texts, as JSON has them."""
+def signature(*, rated: bool) -> Any:
+    """Input, output and parameters. Keys and ratings may be numbers or texts, as JSON has them.
+
+    A method that was not learnt from ratings refuses them, with a message of its own.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import AnyType, Array, Object, Property
 
     inputs = [
         ColSpec(Array(AnyType()), "items"),
-        ColSpec(Array(AnyType()), "ratings"),
+        ColSpec(Array(AnyType()), "ratings", required=rated),
         ColSpec(AnyType(), "user", required=False),
     ]
     text, number = DataType.string, DataType.double

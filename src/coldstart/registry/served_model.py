@@ -25,7 +25,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
     ) -> list[dict[str, Any]]:
         """Recommend; an input at fault is refused with a message that names it."""
         try:
-            k = int((params or {}).get("k", DEFAULT_K))
+            k = (params or {}).get("k", DEFAULT_K)
             return self._served.recommend(model_input.to_dict("records"), k)
         except DataError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coldstart import environment, layout
+from coldstart.data.interests import check_columns
 from coldstart.data.sources import folder_digest, read_source
 from coldstart.data.validated import read_validated
 from coldstart.errors import ValidationFailed
@@ -31,7 +32,8 @@ def run() -> None:
     name = params.data.name
     source = read_source(layout.DATA / name, name)
     check_pin(layout.DATA, name)
-    profile = profile_of(source)
+    check_columns(source, params.data)
+    profile = profile_of(source, params.data)
     accepted = read_accepted(layout.EXPECTATIONS, name)
     check = build_check(source, profile, accepted, params.data, params.validate_)
     docs = environment.home() / "data-docs" / name
