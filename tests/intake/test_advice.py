@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from coldstart.intake.advice import advice
 from coldstart.intake.facts import Facts
+from coldstart.params import Params, parse_section, resolve
+
+ROOT = Path(__file__).parents[2]
 
 
 def facts(histories: list[int], ratings: list[float] | None = None) -> Facts:
@@ -49,30 +55,51 @@ def test_a_scale_without_levels() -> None:
     assert (found["data.min_rating"], found["data.max_rating"], found["data.like"]) == (-10, 10, 5)
 
 
-@pytest.mark.parametrize(("ratings", "only"), [(None, 1.0), ([1.0], 1.0), ([5.0], 5.0)])
-def test_without_ratings_every_row_is_a_like(ratings: list[float] | None, only: float) -> None:
+@pytest.mark.parametrize("ratings", [None, [1.0], [5.0]])
+def test_without_ratings_every_row_is_a_like(ratings: list[float] | None) -> None:
     found = advice("d", facts([40] * 10, ratings))
-    assert found["data.min_rating"] < found["data.like"] == found["data.max_rating"] == only
-    assert (found["head"], found["gate.metric"]) == ("ranking", "recall@10")
+    for key in ("min_rating", "max_rating", "like", "events"):
+        assert found[f"data.{key}"] is None
+    assert (found["head"], found["goal"]) == ("ranking", "list")
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert not parse_section(Params, resolve(raw, "standard", found), "").data.rated
+
+
+@pytest.mark.parametrize(
+    ("kinds", "strengths"),
+    [
+        (["view", "cart", "purchase"], [0.1, 0.5, 1.0]),
+        (["product_view", "add_to_cart", "remove_from_cart"], [0.2, 1.0, -1.0]),
+        (["click"], [1.0]),
+        (["like", "dislike", "Played"], [1.0, -1.0, 1.0]),
+        (["pv", "fav", "cart", "buy"], [0.1, 0.5, 0.5, 1.0]),
+        (["dislike"], [-1.0]),
+    ],
+)
+def test_kinds_of_event_count_by_their_names(kinds: list[str], strengths: list[float]) -> None:
+    table = pd.DataFrame({"user": "u", "item": kinds, "event": kinds}, dtype="str")
+    counted = Facts()
+    counted.add(table)
+    assert advice("d", counted)["data.events"] == dict(zip(kinds, strengths, strict=True))
 
 
 @pytest.mark.parametrize(
     ("histories", "protocol"),
     [
-        ([30] * 34 + [5] * 66, (30, 10, [0, 1, 3, 5, 10, 20], 5)),
-        ([30] * 33 + [5] * 67, (3, 2, [0, 1], 1)),
-        ([29] * 100, (20, 10, [0, 1, 3, 5, 10], 5)),
-        ([19] * 100, (15, 5, [0, 1, 3, 5, 10], 5)),
-        ([14] * 100, (10, 5, [0, 1, 3, 5], 5)),
-        ([9] * 100, (6, 3, [0, 1, 3], 3)),
-        ([5] * 100, (3, 2, [0, 1], 1)),
-        ([1] * 100, (2, 1, [0, 1], 1)),
-        ([30] * 2000 + [2] * 9000, (30, 10, [0, 1, 3, 5, 10, 20], 5)),
+        ([30] * 34 + [5] * 66, (30, 10, [0, 1, 3, 5, 10, 20])),
+        ([30] * 33 + [5] * 67, (3, 2, [0, 1])),
+        ([29] * 100, (20, 10, [0, 1, 3, 5, 10])),
+        ([19] * 100, (15, 5, [0, 1, 3, 5, 10])),
+        ([14] * 100, (10, 5, [0, 1, 3, 5])),
+        ([9] * 100, (6, 3, [0, 1, 3])),
+        ([5] * 100, (3, 2, [0, 1])),
+        ([1] * 100, (2, 1, [0, 1])),
+        ([30] * 2000 + [2] * 9000, (30, 10, [0, 1, 3, 5, 10, 20])),
     ],
 )
-def test_protocol(histories: list[int], protocol: tuple[int, int, list[int], int]) -> None:
+def test_protocol(histories: list[int], protocol: tuple[int, int, list[int]]) -> None:
     found = advice("d", facts(histories))
-    keys = ("prepare.min_ratings", "prepare.query_size", "prepare.shots", "gate.shot")
+    keys = ("prepare.min_ratings", "prepare.query_size", "prepare.shots")
     assert tuple(found[key] for key in keys) == protocol
 
 

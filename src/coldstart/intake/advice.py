@@ -8,6 +8,7 @@ import numpy as np
 
 from coldstart.intake.facts import Facts
 from coldstart.intake.fetch import IMPORTED
+from coldstart.intake.kinds import strengths_of
 
 # min_ratings, query_size, shots: the longest that enough users reach is taken
 _PROTOCOLS = (
@@ -30,7 +31,8 @@ def advice(name: str, facts: Facts) -> dict[str, Any]:
     """Key -> value, for what depends on the data.
 
     The scale is the usual one that the ratings fill to its top, else what they span; an item is
-    liked from the first level on that lies three quarters up the scale, 4 of 1 to 5.
+    liked from the first level on that lies three quarters up the scale, 4 of 1 to 5. Ratings that
+    are all equal say no more than none.
     """
     histories = facts.histories()
     reach = {p[0]: int((histories >= p[0]).sum()) for p in _PROTOCOLS}
@@ -38,7 +40,7 @@ def advice(name: str, facts: Facts) -> dict[str, Any]:
         (p for p in _PROTOCOLS if reach[p[0]] >= min(_SHARE * len(histories), _ENOUGH)),
         _PROTOCOLS[-1],
     )
-    keys: dict[str, Any] = {"data.name": name, "data.source": IMPORTED}
+    keys: dict[str, Any] = {"data.name": name, "data.source": IMPORTED, "data.seq_separator": None}
     keys |= _scale(facts)
     keys |= {
         "validate.min_ratings": min(_MOST_ROWS, facts.rows // 2 or 1),
@@ -47,17 +49,17 @@ def advice(name: str, facts: Facts) -> dict[str, Any]:
         "prepare.query_size": query,
         "prepare.shots": shots,
         "prepare.validation_share": 0.25 if reach[least] < _FEW else 0.125,
-        "gate.shot": max(k for k in shots if k <= 5),
     }
     if not facts.rated:
-        keys |= {"head": "ranking", "meta_train.negatives.number": 4, "gate.metric": "recall@10"}
+        keys |= {"goal": "list", "head": "ranking", "meta_train.negatives.number": 4}
     return keys
 
 
-def _scale(facts: Facts) -> dict[str, float]:
+def _scale(facts: Facts) -> dict[str, Any]:
     if not facts.rated:
-        only = facts.lowest if np.isfinite(facts.lowest) else 1.0  # a rating that all rows have
-        return {"data.min_rating": only - 1, "data.max_rating": only, "data.like": only}
+        events = strengths_of(facts.events) or None
+        none = dict.fromkeys(("data.min_rating", "data.max_rating", "data.like"))
+        return {**none, "data.events": events}
     low, high = facts.lowest, facts.highest
     usual = [s for s in _SCALES if s[0] <= low and high == s[1] and (s != _SCALES[1] or low < 1)]
     if facts.ratings and usual:
@@ -65,7 +67,8 @@ def _scale(facts: Facts) -> dict[str, float]:
     like = low + _LIKED * (high - low)
     levels = [level for level in facts.ratings if level >= like]
     like = min(levels) if levels else float(f"{like:.3g}")
-    return {"data.min_rating": low, "data.max_rating": high, "data.like": like}
+    scale = {"data.min_rating": low, "data.max_rating": high, "data.like": like}
+    return {**scale, "data.events": None}
 
 
 def _share_above(share: float) -> float:
