@@ -35,8 +35,10 @@ class Groups(Fixed):
         return Prediction(self.score_catalogue(state).mean.gather(1, items_BQ))
 
 
-def served(n_items: int = N) -> Served:
+def served(n_items: int = N, *, rated: bool = True) -> Served:
     facts = Facts("tiny", "groups", "rating", 1.0, 5.0, 4.0, 0, None, Unit(3.0, 1.0))
+    if not rated:
+        facts = Facts("tiny", "groups", "ranking", None, None, None, 0, None, Unit())
     keys = ["", *(f"i{row}" for row in range(1, n_items + 1))]
     titles = ["", *(f"Title {row}" for row in range(1, n_items + 1))]
     method = Groups(torch.zeros(n_items + 1))
@@ -54,6 +56,17 @@ def test_three_newcomers_love_different_kinds_and_share_little() -> None:
     found = model.recommend([newcomer.request(model) for newcomer in three], 10)
     lists = [{best["item"] for best in each["recommendations"]} for each in found]
     assert all(not a & b for a, b in ((lists[0], lists[1]), (lists[0], lists[2])))
+
+
+def test_without_ratings_nobody_dislikes() -> None:
+    model = served(rated=False)
+    three = unlike_newcomers(model)
+    assert [len(newcomer.loves) for newcomer in three] == [3, 3, 2]
+    assert not any(newcomer.dislikes for newcomer in three)
+    assert three[0].request(model) == {"items": list(three[0].loves)}
+    assert len(model.recommend([newcomer.request(model) for newcomer in three], 10)) == 3
+    with pytest.raises(DataError, match="dislike: tiny has no ratings"):
+        Newcomer(("i1",), ("i2",)).request(model)
 
 
 def test_love_is_the_best_rating_and_dislike_the_worst() -> None:

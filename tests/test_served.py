@@ -78,12 +78,12 @@ def test_unknown_items_are_reported_and_left_out() -> None:
 
 def test_the_last_rating_of_an_item_counts() -> None:
     model = served()
-    known = model._newcomers.read(user(("a", 1.0), ("b", 2.0), ("a", 5.0)), "user 0")
+    known = model._requests.read(user(("a", 1.0), ("b", 2.0), ("a", 5.0)), "user 0")
     assert known.targets == {2: 2.0, 1: 5.0}
 
 
 def test_the_click_head_learns_from_likes() -> None:
-    known = served("click")._newcomers.read(user(("a", 3.5), ("b", 4.0)), "user 0")
+    known = served("click")._requests.read(user(("a", 3.5), ("b", 4.0)), "user 0")
     assert known.targets == {1: 0.0, 2: 1.0}
 
 
@@ -97,7 +97,7 @@ def test_without_ratings_every_item_is_a_like() -> None:
     for request in ({"items": ["d"]}, {"items": ["d"], "ratings": []}):
         (one,) = likes_only().recommend([request], k=1)
         assert [best["item"] for best in one["recommendations"]] == ["b"]
-    assert likes_only()._newcomers.read({"items": ["d", "a"]}, "").targets == {4: 1.0, 1: 1.0}
+    assert likes_only()._requests.read({"items": ["d", "a"]}, "").targets == {4: 1.0, 1: 1.0}
     with pytest.raises(DataError, match=r"user 0: ratings: leave them out, this model was learnt"):
         likes_only().recommend([user(("a", 5))], k=1)
 
@@ -110,10 +110,10 @@ def test_a_number_is_a_key_however_it_is_written() -> None:
     rows = {1: (50, 50.0, "50", "50.0", np.int64(50)), 2: (7, 7.0, "7", "7.00"), 3: ("0051",)}
     for row, written in {**rows, 4: ("3", 3, 3.0), 5: ("3.0",), 6: ("x 1",)}.items():
         for key in written:
-            known = model._newcomers.read({"items": [key], "ratings": [5]}, "")
+            known = model._requests.read({"items": [key], "ratings": [5]}, "")
             assert known.targets == {row: 5.0}, key
     for key in (51, "x", 50.5, ""):
-        assert model._newcomers.read({"items": [key], "ratings": [5]}, "").unknown == [str(key)]
+        assert model._requests.read({"items": [key], "ratings": [5]}, "").unknown == [str(key)]
 
 
 @pytest.mark.parametrize(

@@ -25,14 +25,20 @@ class Newcomer(NamedTuple):
     def request(self, served: Served) -> dict[str, list[object]]:
         """What :meth:`Served.recommend` reads: the best and the worst rating of the scale.
 
-        Without a scale what somebody loves is what they chose, and a dislike cannot be said.
+        Raises:
+            DataError: something is disliked, and the champion was learnt from data without ratings.
         """
         scale = served.facts.scale
+        items: list[object] = [*self.loves, *self.dislikes]
         if scale is None:
-            return {"items": list(self.loves)}
+            if self.dislikes:
+                raise DataError(
+                    f"dislike: {served.facts.dataset} has no ratings, so its champion knows what "
+                    "is liked alone; name what you love"
+                )
+            return {"items": items}
         best: list[object] = [scale.high] * len(self.loves)
-        worst: list[object] = [scale.low] * len(self.dislikes)
-        return {"items": [*self.loves, *self.dislikes], "ratings": best + worst}
+        return {"items": items, "ratings": best + [scale.low] * len(self.dislikes)}
 
 
 def find_item(served: Served, text: str) -> str:
@@ -58,7 +64,7 @@ def find_item(served: Served, text: str) -> str:
 
 def unlike_newcomers(served: Served) -> list[Newcomer]:
     """Three people with little in common: two who love three titles, one who loves two and
-    dislikes what the first loves most. Fewer where the catalogue is too small.
+    dislikes what the first loves most, where data has ratings. Fewer where the catalogue is small.
 
     Titles are as alike as the lists of two people who love nothing else. The first is the title
     most unlike the rest, each next one the most unlike those before; beside it stand its likest.
@@ -77,11 +83,8 @@ def unlike_newcomers(served: Served) -> list[Newcomer]:
         anchors.append(int(nearest.argmin()))
     groups = _groups(alike, anchors)
     loves = [tuple(pool[i] for i in group) for group in groups]
-    return [
-        Newcomer(loves[0]),
-        Newcomer(loves[1]),
-        Newcomer(loves[2][:2], dislikes=loves[0][:1] if served.facts.scale else ()),
-    ]
+    disliked = loves[0][:1] if served.facts.scale is not None else ()
+    return [Newcomer(loves[0]), Newcomer(loves[1]), Newcomer(loves[2][:2], disliked)]
 
 
 def _groups(alike: np.ndarray, anchors: Sequence[int]) -> list[list[int]]:

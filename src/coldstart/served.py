@@ -24,7 +24,7 @@ import torch
 
 from coldstart.data.episodes import Support
 from coldstart.data.features import UserEncoder
-from coldstart.data.newcomers import Newcomers, whole_number
+from coldstart.data.requests import Requests, whole_number
 from coldstart.data.units import Unit
 from coldstart.methods import load_method
 from coldstart.models.recommender import Recommender
@@ -93,10 +93,10 @@ class Served:
         self.facts = facts
         self.encoder = encoder
         self.keys = list(keys)
-        self._newcomers = Newcomers(self.keys, encoder, facts.scale, facts.head, facts.unit)
         known = list(zip(self.keys, titles, strict=True))
         del known[UNKNOWN_ITEM]
         self.titles = dict(known)
+        self._requests = Requests(self.keys, encoder, facts.scale, facts.head, facts.unit)
 
     @classmethod
     def load(cls, folder: Path) -> Served:
@@ -119,7 +119,7 @@ class Served:
         k = whole_number(k, "k", 1, MAX_K)
         if not users:
             return []
-        support, unknown = self._newcomers.support(users)
+        support, unknown = self._requests.support(users)
         alone = len(users) == 1  # as a service meets them
         best = [self._best_alone(support, k)] if alone else self._best_of_each(support, k)
         return [

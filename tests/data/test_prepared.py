@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,18 @@ def _rated(prepared: Prepared) -> pd.DataFrame:
     """user, item and the target in the unit of fold 0."""
     targets = prepared.targets(prepared.ratings, 0).tolist()
     return prepared.ratings[["user", "item"]].assign(target=targets)
+
+
+def test_cold_items_are_those_without_a_historical_rating(prepared: Prepared) -> None:
+    for fold in prepared.folds:
+        seen = set(prepared.history(fold).items_R.tolist()) | {0}
+        lost = min(seen - {0})  # as if nobody but cold users had rated it
+        kept = prepared.ratings[prepared.ratings["item"] != lost]
+        for found, cold in (
+            (prepared, set(range(prepared.n_items)) - seen),
+            (replace(prepared, ratings=kept), set(range(prepared.n_items)) - seen | {lost}),
+        ):
+            assert set(found.cold_items(fold).nonzero()[:, 0].tolist()) == cold
 
 
 @pytest.mark.parametrize("role", ["validation", "cold"])

@@ -101,6 +101,28 @@ def test_more_factors_than_the_data_can_have() -> None:
     assert exposure.factors_CNE.isfinite().all()
 
 
+def test_an_item_that_nobody_rated_is_what_its_attributes_suggest() -> None:
+    history, new = _history(), [N - 2, N - 1]
+    kept = ~torch.isin(history.items_R, torch.tensor(new))
+    sides = torch.zeros(N, 1)
+    sides[1:N:2] = 1.0  # the last is like the first, which everybody rated
+    part = history._replace(
+        users_R=history.users_R[kept], items_R=history.items_R[kept], item_features_NG=sides
+    )
+    found = with_exposure(_backbone(), part, PARAMS, 0).exposure
+    plain = with_exposure(_backbone(), part._replace(item_features_NG=torch.zeros(N, 0)), PARAMS, 0)
+    old = np.arange(1, N - 2)
+    for table in range(len(found.share_CN)):
+        torch.testing.assert_close(found.share_CN[table, old], plain.exposure.share_CN[table, old])
+        values = np.column_stack([found.share_CN[table], found.factors_CNE[table]])
+        design = np.column_stack([np.ones(N), sides[:, 0]])
+        gram = design[old].T @ design[old] + np.diag([0, PARAMS.penalty])
+        solution = np.linalg.solve(gram, design[old].T @ values[old])
+        np.testing.assert_allclose(values[new], design[new] @ solution, atol=1e-5)
+        assert values[new, 0].min() > 0.1
+        assert not values[0].any()  # nothing is known of the unknown item
+
+
 def _support(items: list[list[int]], features: torch.Tensor) -> Support:
     items_BS = torch.tensor(items)
     return Support(

@@ -56,6 +56,17 @@ def test_ranking_by_hand() -> None:
     assert float(found) == pytest.approx(sum(expected) / 2)
 
 
+def test_a_weak_sign_of_a_like_counts_as_much_of_one() -> None:
+    scores, mask = _row(1.0, 0.5, 0.2), torch.tensor([[True, True, True]])
+    part = [
+        float(HEADS["ranking"].query_loss(scores, _row(*targets), mask, None))
+        for targets in ((1.0, 0.0, 0.0), (0.25, 0.0, 0.0), (1.0, 1.0, 0.0), (1.0, 0.25, 0.0))
+    ]
+    assert part[1] == pytest.approx(part[0] / 4)
+    second = math.log(1 + math.exp(0.2 - 0.5))
+    assert part[2] - part[3] == pytest.approx(0.75 * second / 2)
+
+
 def test_items_drawn_as_often_as_expected_give_the_full_softmax() -> None:
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(1, 7, generator=generator, dtype=torch.float64)

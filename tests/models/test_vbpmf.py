@@ -12,7 +12,7 @@ from coldstart.models.audience import audience_features
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import fit_backbone
 from coldstart.models.backbones.mf import constant_first
-from coldstart.models.backbones.vbpmf import SHAPE, Factorisation, _moments
+from coldstart.models.backbones.vbpmf import SHAPE, Factorisation, _moments, _of_audiences
 from coldstart.models.backbones.vbpmf_side import Gaussians, Side
 from coldstart.params import Params, VBPMFParams, load_params
 
@@ -320,3 +320,50 @@ def test_the_seed_decides(prepared: Prepared, params: Params, backbone: Backbone
     for name, value in backbone.tensors().items():
         assert torch.equal(again.tensors()[name], value)
     assert not torch.equal(other.features_CND, backbone.features_CND)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_item_without_ratings_is_its_attributes_less_certain(
+    prepared: Prepared, params: Params, kind: str
+) -> None:
+    history = prepared.history(0)
+    counts = torch.bincount(history.items_R, minlength=history.n_items)
+    often, seldom = int(counts.argmax()), int(counts[1:].argmin()) + 1
+    kept = ~torch.isin(history.items_R, torch.tensor([often, seldom]))
+    sides = history.item_features_NG.clone()
+    sides[seldom] = sides[often]
+    part = history._replace(
+        users_R=history.users_R[kept],
+        items_R=history.items_R[kept],
+        targets_R=history.targets_R[kept],
+        item_features_NG=sides,
+    )
+    validation = prepared.eval_episodes(0, "validation")
+    found = fit_backbone(kind, part, validation, params.pretrain, seed=0)
+    assert found.covariance_NDD is not None
+    for table in (found.offset_CN[0], found.features_CND[0], found.covariance_NDD):
+        torch.testing.assert_close(table[often], table[seldom])  # how often they were is unknown
+    rated = torch.unique(part.items_R)
+    assert (found.offset_CN[0, rated] - found.offset_CN[0, often]).abs().max() > 0.1
+    low, high = found.offset_CN[0, rated].min(), found.offset_CN[0, rated].max()
+    assert low < found.offset_CN[0, often] < high
+    uncertain_N = found.covariance_NDD.diagonal(dim1=1, dim2=2).sum(1)
+    assert uncertain_N[often] > uncertain_N[rated].max()
+
+
+def test_what_audiences_say_is_uncertain_where_nobody_rated() -> None:
+    rng = np.random.default_rng(0)
+    audience_NM, count_N = rng.normal(size=(6, 2)), np.array([0.0, 3, 1, 4, 1, 0])
+    items = Side(
+        posterior=Gaussians(np.zeros((6, 3)), np.zeros((6, 3, 3))),
+        features=np.hstack([np.ones((6, 2)), audience_NM]),
+        active=count_N > 0,
+        prior_map=rng.normal(size=(4, 3)),
+        prior_covariance=np.eye(3),
+        penalty=np.zeros(4),
+        relevance=False,
+    )
+    said = np.repeat(audience_NM @ items.prior_map[2:], count_N.astype(int), axis=0)
+    expected = np.cov(said, rowvar=False, bias=True)
+    np.testing.assert_allclose(_of_audiences(items, audience_NM, count_N), expected)
+    assert not _of_audiences(items, audience_NM[:, :0], count_N).any()

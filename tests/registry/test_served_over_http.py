@@ -45,3 +45,16 @@ def test_a_support_set_in_recommendations_out(address: str) -> None:
     answer = httpx.post(f"{address}/invocations", json=body, timeout=30)
     assert answer.status_code == 400
     assert "rating 17 of item 'i1' is not on the scale from 1 to 5" in answer.json()["message"]
+
+    for wrong, message in (
+        ({"params": {"k": None}}, "k: None is not allowed: must be a whole number between 1 and"),
+        ({"inputs": [{"items": ["i1"], "ratings": [True]}]}, "user 0: rating True of item 'i1'"),
+        ({"inputs": [{"items": ["i1", 2], "ratings": [5, True]}]}, "user 0: rating True of item 2"),
+        ({"inputs": [{"items": [["i1"]], "ratings": [5]}]}, "user 0: item ['i1'] must be"),
+        ({"inputs": [{"items": [None], "ratings": [5]}]}, "user 0: item None must be"),
+        ({"inputs": [{"items": ["i1"], "ratings": [5], "user": "alice"}]}, "user 0: user: 'alice'"),
+    ):
+        whole = {"inputs": [{"items": ["i1"], "ratings": [5]}], **wrong}
+        answer = httpx.post(f"{address}/invocations", json=whole, timeout=30)
+        assert answer.status_code == 400, wrong
+        assert message in answer.json()["message"]

@@ -89,6 +89,16 @@ class Prepared:
         table: pd.DataFrame = self.ratings[rows]
         return table
 
+    def cold_items(self, fold: int) -> Tensor:
+        """Which items no history of the fold has a rating of, the unknown one aside: bool ``[N]``.
+
+        All that a method can know of one is its side information.
+        """
+        cold_N = torch.ones(self.n_items, dtype=torch.bool)
+        cold_N[self.history_rows(fold)["item"].unique().tolist()] = False
+        cold_N[0] = False
+        return cold_N
+
     def history(self, fold: int) -> History:
         """:meth:`history_rows` as tensors."""
         table = self.history_rows(fold)

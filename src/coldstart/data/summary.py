@@ -73,7 +73,7 @@ def what_there_is(source: Source, data: DataParams, prepared: Prepared) -> dict[
                 for role in ROLES[1:]
             },
             "historical_ratings": len(history.users_R),
-            "cold_items": prepared.n_items - 1 - len(np.unique(history.items_R.numpy())),
+            "cold_items": int(prepared.cold_items(fold).sum()),
         }
     return {
         "n_users": prepared.n_users,

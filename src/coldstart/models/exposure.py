@@ -7,6 +7,8 @@ of a newcomer are some ones; :func:`fold_in` is the posterior mean of ``z`` give
 regression from binary data alone (EASE, implicit ALS) lacks: it knows how many ones there are and
 starts from popularity.
 
+An item that nobody rated has the share and the factors that its attributes suggest.
+
 Cross-fitted tables leave a group of users out of the item step, with the users' coordinates held
 fixed, so that all tables share one coordinate system.
 
@@ -55,15 +57,16 @@ def with_exposure(
     )
     z_UE = _coordinates(x_UN, params.factors, seed)
     group_U = backbone.group_U.numpy()[users]
-    tables = [_item_step(x_UN, z_UE)]
-    for group in range(1, len(backbone.features_CND)):
-        rest = group_U != group
-        tables.append(_item_step(x_UN[rest], z_UE[rest]))
+    tables = []
+    for group in range(len(backbone.features_CND)):
+        rest = group_U != group if group else np.full(len(users), fill_value=True)
+        found = _item_step(x_UN[rest], z_UE[rest])
+        tables.append(_with_new_items(found, x_UN[rest], history.item_features_NG, params.penalty))
     exposed_CN = np.stack([share for share, _ in tables])
     features_UF = history.user_features_UF.numpy()[users].astype(np.float64)
     penalty_FF = params.penalty * np.eye(features_UF.shape[1])
     prior_FE = np.linalg.solve(features_UF.T @ features_UF + penalty_FF, features_UF.T @ z_UE)
-    variance = float(x_UN.power(2).sum() / len(users) - np.square(exposed_CN[0]).sum())
+    variance = float(x_UN.power(2).sum() / len(users) - np.square(x_UN.mean(axis=0)).sum())
     return replace(
         backbone,
         exposed_CN=_float32(exposed_CN),
@@ -130,6 +133,30 @@ def _item_step(x_UN: sparse.csr_array, z_UE: Floats) -> tuple[Floats, Floats]:
     gram_XX = design_UX.T @ design_UX + RIDGE * np.eye(design_UX.shape[1])
     solution_XN = np.linalg.solve(gram_XX, (x_UN.T @ design_UX).T)
     return solution_XN[0], solution_XN[1:].T
+
+
+def _with_new_items(
+    table: tuple[Floats, Floats], x_UN: sparse.csr_array, features_NG: Tensor, penalty: float
+) -> tuple[Floats, Floats]:
+    """Items that nobody rated get what their attributes suggest, by ridge regression.
+
+    That nobody rated one says that it is new, not that nobody wants it.
+    """
+    rated_N = np.asarray(x_UN.sum(axis=0)).ravel() > 0
+    new_N = ~rated_N
+    new_N[0] = False  # the unknown item is nobody's
+    if not rated_N.any() or not new_N.any():
+        return table
+    design_NX = np.hstack([np.ones((len(rated_N), 1)), features_NG.double().numpy()])
+    values_NY = np.column_stack(table)
+    penalty_X = np.full(design_NX.shape[1], penalty)
+    penalty_X[0] = 0.0  # the mean is not shrunk
+    known_RX = design_NX[rated_N]
+    gram_XX = known_RX.T @ known_RX + np.diag(penalty_X)
+    map_XY = np.linalg.solve(gram_XX, known_RX.T @ values_NY[rated_N])
+    values_NY[new_N] = design_NX[new_N] @ map_XY
+    values_NY[new_N, 0] = values_NY[new_N, 0].clip(min=0.0)
+    return values_NY[:, 0], values_NY[:, 1:]
 
 
 def _float32(values: Floats) -> Tensor:

@@ -93,7 +93,8 @@ class RankingHead(ClickHead):
     ``-log exp(s_i) / (exp(s_i) + sum_j exp(s_j) / d_j)``, averaged over the liked items i; j are
     the user's items that are not liked, ``d_j`` how often j was expected to be drawn: in
     expectation, the sum over all such items (Bengio & Senecal 2008; the log-q correction of Yi et
-    al. 2019, who draw from the batch). What was rated and not liked is there for certain.
+    al. 2019, who draw from the batch). What was rated and not liked is there for certain. A target
+    between 0 and 1, a weak sign of a like, counts as much of one.
     """
 
     name = "ranking"
@@ -107,7 +108,7 @@ class RankingHead(ClickHead):
             corrected_BQ = score_BQ - torch.where(draws_BQ > 0, draws_BQ, 1.0).log()
         liked_BQ = (target_BQ > 0) & mask_BQ
         rest_B1 = corrected_BQ.masked_fill(liked_BQ | ~mask_BQ, _NEVER).logsumexp(1, keepdim=True)
-        return masked_mean(F.softplus(rest_B1 - score_BQ), liked_BQ)
+        return masked_mean(target_BQ * F.softplus(rest_B1 - score_BQ), liked_BQ)
 
 
 def masked_mean(values_BQ: Tensor, mask_BQ: Tensor) -> Tensor:

@@ -129,6 +129,8 @@ def fetch_files(version: Version, target: Path) -> None:
 def signature(*, rated: bool) -> Any:
     """Input, output and parameters. Keys and ratings may be numbers or texts, as JSON has them.
 
+    An array of them would be made one of numpy's, in which a truth value turns into a number.
+
     A method that was not learnt from ratings refuses them, with a message of its own.
     """
     from mlflow.models import ModelSignature
@@ -136,8 +138,8 @@ def signature(*, rated: bool) -> Any:
     from mlflow.types.schema import AnyType, Array, Object, Property
 
     inputs = [
-        ColSpec(Array(AnyType()), "items"),
-        ColSpec(Array(AnyType()), "ratings", required=rated),
+        ColSpec(AnyType(), "items"),
+        ColSpec(AnyType(), "ratings", required=rated),
         ColSpec(AnyType(), "user", required=False),
     ]
     text, number = DataType.string, DataType.double

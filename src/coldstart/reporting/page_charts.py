@@ -42,7 +42,8 @@ def sweeps(
         if metric.plot is None or metric == primary or rows.empty:
             continue
         last = at(table, metric, summary.shots[-1])["mean"].reindex(honest).dropna()
-        top = str(last.idxmin() if metric.sign < 0 else last.idxmax())
+        best = last.min() if metric.sign < 0 else last.max()
+        top = next((str(name) for name in last.index[last == best]), "")  # nobody's with no value
         charts.append(
             sweep(
                 f"{metric.title} by number of ratings",

@@ -211,8 +211,10 @@ def _fit(kind: str, history: History, params: VBPMFParams, seed: int) -> Backbon
     A cross-fitted table is one item step from the total moments less the group's own, with the
     users' posteriors held fixed: so all tables share one coordinate system.
     """
+    audience_NM = torch.zeros(history.n_items, 0)
     if params.audience:
-        known = (history.item_features_NG, audience_features(history, params.audience))
+        audience_NM = audience_features(history, params.audience)
+        known = (history.item_features_NG, audience_NM)
         history = history._replace(item_features_NG=torch.cat(known, 1))
     users = np.unique(history.users_R.numpy())
     model = Factorisation.start(history, users, params, seed)
@@ -221,6 +223,7 @@ def _fit(kind: str, history: History, params: VBPMFParams, seed: int) -> Backbon
     total = model.item_moments()
     count = np.diff(model.by_item.pattern.indptr).astype(np.float64)
     full = model.items.solve(total, model.noise)
+    full.covariance[count == 0] += _of_audiences(model.items, audience_NM.double().numpy(), count)
     tables, counts = [full.mean], [count]
     group = user_groups(len(users), params.crossfit, seed)
     for g in range(1, group.max(initial=0) + 1):
@@ -247,6 +250,19 @@ def _fit(kind: str, history: History, params: VBPMFParams, seed: int) -> Backbon
         covariance_NDD=_float32(_of_offset(full.covariance, average)),
         **unfitted(history, 1 + params.factors) | prior,
     )
+
+
+def _of_audiences(items: Side, audience_NM: Array, count_N: Array) -> Array:
+    """Covariance of what audiences say of items, over ratings: ``[D, D]``.
+
+    Where an audience is known it is part of the prior mean. Of an item that nobody rated it is
+    unknown, which makes it as much less certain.
+    """
+    map_MD = items.prior_map[len(items.prior_map) - audience_NM.shape[1] :]
+    said_ND = audience_NM @ map_MD
+    share_N = count_N / count_N.sum()
+    centred_ND = said_ND - share_N @ said_ND
+    return np.asarray(centred_ND.T @ (share_N[:, None] * centred_ND))
 
 
 def _of_offset(covariance: Array, average: Array) -> Array:

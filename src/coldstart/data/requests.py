@@ -1,4 +1,4 @@
-"""Newcomers as a request describes them: keys, ratings and attributes in, a support set out.
+"""Users as a request describes them: keys, ratings and attributes in, a support set out.
 
 A request comes from anywhere, so every value is checked, and a message names the user's position
 and the field. Keys are texts in the catalogue and may be numbers in JSON: 50, 50.0 and "50" are the
@@ -32,8 +32,8 @@ class Known(NamedTuple):
     unknown: list[str]  # items that the catalogue does not hold
 
 
-class Newcomers:
-    """Reads users of requests for one method."""
+class Requests:
+    """Reads the users of requests to one method."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ def _list(values: Any, where: str) -> list[Any]:
         return []
     if not isinstance(values, (list, tuple, np.ndarray)):
         raise DataError(f"{where}: {values!r} must be a list")
-    return list(values)
+    return list(values.tolist() if isinstance(values, np.ndarray) else values)
 
 
 def _key(item: Any, where: str) -> str:
