@@ -1,9 +1,10 @@
 """The tables of README.md and docs/, from the evaluation that lies here.
 
-    python benchmarks/tables.py board
+    python benchmarks/tables.py board --top 10
+    python benchmarks/tables.py ratings
     python benchmarks/tables.py minus blend bias ridge --metric rmse
     python benchmarks/tables.py rows maml anil
-    python benchmarks/tables.py refresh folds README.md docs/*.md
+    python benchmarks/tables.py refresh folds README.md docs/**/*.md
 
 A table in a document stands below a comment that names the run it is of and how it is made, for
 instance ``<!-- table folds: minus blend bias ridge -->``; in place of a new one stands any line
@@ -26,11 +27,14 @@ from coldstart.evaluation.leaderboard import TABLE, compare_rows, read_summary, 
 from coldstart.evaluation.metrics import ALL_SHOTS, METRICS
 
 RUNS = {
+    "default": {"dataset": "ml-100k", "split": "random", "folds": 1, "training_seeds": 1},
     "folds": {"dataset": "ml-100k", "split": "random", "folds": 5, "training_seeds": 3},
     "temporal": {"dataset": "ml-100k", "split": "temporal", "folds": 1, "training_seeds": 3},
     "dbook": {"dataset": "dbook", "split": "random", "folds": 5, "training_seeds": 1},
 }
 """What the documents show; of folds and seeds, how many."""
+BOARD = ("list_ndcg@10", "list_recall_tail@10", "rmse")
+"""Columns of the board beside the goal's metric."""
 REFERENCE = "bias"
 """What the rows of `rows` are compared with in RMSE."""
 BESIDE = ("ndcg@5", "list_recall@10")
@@ -55,7 +59,8 @@ def parser() -> Parser:
     assert __doc__ is not None
     top = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = top.add_subparsers(dest="kind", required=True)
-    kinds.add_parser("board", help=board.__doc__)
+    kinds.add_parser("board", help=board.__doc__).add_argument("--top", type=int)
+    kinds.add_parser("ratings", help=ratings.__doc__)
     of_minus = kinds.add_parser("minus", help=minus.__doc__)
     of_minus.add_argument("method")
     of_minus.add_argument("others", nargs="+")
@@ -77,7 +82,9 @@ def table_of(words: Sequence[str]) -> list[str]:
     """
     options = parser().parse_args(words)
     if options.kind == "board":
-        return board()
+        return board(options.top)
+    if options.kind == "ratings":
+        return ratings()
     if options.kind == "minus":
         return minus(options.method, options.others, options.metric, options.never_validated)
     if options.kind == "rows":
@@ -85,7 +92,32 @@ def table_of(words: Sequence[str]) -> list[str]:
     raise ParamsError(f"{options.kind}: no table")
 
 
-def board() -> list[str]:
+def board(top: int | None) -> list[str]:
+    """Every method, or the best few: the goal's metric at every K, then means over all K."""
+    summary, table = read_summary(), read_table(TABLE)
+    table = table[~table["method"].isin(summary.canary_methods)]
+    means = table.set_index(["method", "metric", "k"])["mean"]
+    primary = summary.primary
+    columns = [(primary, k) for k in (*summary.shots, ALL_SHOTS)]
+    others = [METRICS[name] for name in BOARD if name in set(table["metric"])]
+    columns += [(metric, ALL_SHOTS) for metric in others if metric != primary]
+    order = primary.sign * means.xs((primary.name, ALL_SHOTS), level=("metric", "k"))
+    order = order.sort_values(ascending=False, kind="stable")
+    body = []
+    for method in order.index[:top]:
+        name = f"**{method}**" if method == summary.candidate.method else str(method)
+        values = [means.get((method, metric.name, k)) for metric, k in columns]
+        body.append([name, *("" if v is None else _level(v) for v in values)])
+    heads = [f"K={k}" if k != ALL_SHOTS else "all K" for _, k in columns[: len(summary.shots) + 1]]
+    heads += [metric.name for metric, _ in columns[len(heads) :]]
+    return markdown([primary.name, *heads], body)
+
+
+def _level(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
+
+
+def ratings() -> list[str]:
     """Every method: RMSE at every K, and more at one; the best of a column is bold."""
     rmse = levels("rmse")
     columns = [("rmse", k) for k in rmse] + [(metric, AT) for metric in BESIDE]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,12 @@ import pytest
 import tables
 from coldstart import layout
 from coldstart.errors import ArtefactError, ParamsError
-from coldstart.evaluation.leaderboard import SUMMARY, TABLE, USERS, leaderboard
+from coldstart.evaluation.leaderboard import TABLE, USERS, leaderboard
+from coldstart.evaluation.summary import Candidate, Summary
 from coldstart.params import load_params
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LEVELS = [("bias", 0, 1.21), ("bias", 5, 1.0), ("b", 0, 1.21), ("b", 5, 0.81)]
 
 
@@ -27,7 +27,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     At K=5 the errors of b differ between users, so that the interval has a width.
     """
     evaluate = load_params(ROOT / "params.yaml").evaluate
-    others = {"seed": 0, "fold": 0, "role": "cold", "ndcg@5": 0.5, "recall@10": 0.25}
+    others = {"seed": 0, "fold": 0, "role": "cold", "ndcg@5": 0.5, "list_recall@10": 0.25}
     spread = np.tile([-0.5, 0.5], 20)
     frames = []
     for method, k, mse in LEVELS:
@@ -39,33 +39,45 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir(parents=True)
     users.to_parquet(folder / USERS)
     leaderboard(users, pd.DataFrame(), evaluate, 0).to_parquet(folder / TABLE)
-    summary = {
-        "dataset": "ml-100k",
-        "split": "random",
-        "folds": [0, 1, 2, 3, 4],
-        "training_seeds": [0, 1, 2],
-        "evaluate": evaluate.model_dump(),
-        "seed": 0,
-    }
-    (folder / SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
+    Summary(
+        dataset="ml-100k", split="random", head="rating", goal="list", seed=0,
+        training_seeds=(0, 1, 2), folds=(0, 1, 2, 3, 4), shots=(0, 5), query_size=5, like=4.0,
+        n_users={"cold": 40}, methods=("bias", "b"), canary_methods=(),
+        candidate=Candidate(method="b", fold=0, seed=0), evaluate=evaluate, canaries=(), data={},
+    ).save(folder)  # fmt: skip
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.mark.usefixtures("run")
-def test_the_board_marks_what_prints_as_the_best_of_its_column() -> None:
-    assert tables.table_of(["board"]) == [
-        "| method | rmse K=0 | rmse K=5 | ndcg@5 K=5 | recall@10 K=5 |",
+def test_ratings_mark_what_prints_as_the_best_of_its_column() -> None:
+    assert tables.table_of(["ratings"]) == [
+        "| method | rmse K=0 | rmse K=5 | ndcg@5 K=5 | list_recall@10 K=5 |",
         "|---|--:|--:|--:|--:|",
         "| bias | **1.100** | 1.000 | **0.500** | **0.250** |",
         "| b | **1.100** | **0.900** | **0.500** | **0.250** |",
     ]
 
 
+def test_the_board_is_ordered_by_the_goal_and_marks_the_candidate(run: Path) -> None:
+    path = run / layout.EVALUATION / TABLE
+    table = pd.read_parquet(path)
+    of_b = table["method"].eq("b") & table["metric"].eq("list_recall@10")
+    table.loc[of_b, "mean"] = [0.3, 0.25, 0.35]  # over all K, at 0 and at 5
+    table.to_parquet(path)
+    assert tables.table_of(["board"]) == [
+        "| list_recall@10 | K=0 | K=5 | all K | rmse |",
+        "|---|--:|--:|--:|--:|",
+        "| **b** | .250 | .350 | .300 | 1.000 |",
+        "| bias | .250 | .250 | .250 | 1.050 |",
+    ]
+    assert len(tables.table_of(["board", "--top", "1"])) == 3
+
+
 @pytest.mark.usefixtures("run")
 def test_differences_have_their_interval() -> None:
     row = tables.table_of(["minus", "b", "bias"])[-1]
-    equal, better = row.removeprefix("| bias | ").removesuffix(" |").split(" | ")
+    equal, better, _ = row.removeprefix("| bias | ").removesuffix(" |").split(" | ")
     assert equal == "+.0000 [+.0000, +.0000]"
     mean, low, high = (
         float(part) for part in better.translate(str.maketrans("[],", "   ")).split()
@@ -87,7 +99,7 @@ def test_who_validates_in_another_fold_can_be_left_out(run: Path) -> None:
     pd.concat([users, odd.assign(fold=1, role="validation")]).to_parquet(path)
     row = tables.table_of(["minus", "b", "bias", "--never-validated"])[-1]
     difference = f"{0.31**0.5 - 1:+.4f}".replace("0.", ".")  # every even user has the same error
-    assert row.endswith(f"| {difference} [{difference}, {difference}] |")
+    assert f"| {difference} [{difference}, {difference}] | " in row
 
     pd.concat([users, users.assign(fold=1, role="validation")]).to_parquet(path)
     with pytest.raises(ParamsError, match="every cold user validates in another fold"):
@@ -137,7 +149,16 @@ def test_where_one_table_cannot_be_made_no_document_changes(
 @pytest.mark.parametrize(
     "words",
     [
-        *("poem", "", "minus b", "board b", "rows", "rows nobody", "minus b bias --metric poem"),
+        *(
+            "poem",
+            "",
+            "minus b",
+            "board b",
+            "ratings b",
+            "rows",
+            "rows nobody",
+            "minus b bias --metric poem",
+        ),
         *("minus b nobody", "refresh", "refresh poem README.md", "refresh folds"),
     ],
 )
