@@ -1,5 +1,7 @@
-"""Let ``data.dvc`` say what lies in ``data/``. Apart from :mod:`coldstart.intake.pin`, which only reads
-it: ``validate`` holds data against its pin, and its result does not depend on how dvc is run.
+"""Let ``data.dvc`` say what lies in ``data/``.
+
+Apart from :mod:`coldstart.intake.pin`, which runs no dvc: ``validate`` holds data against its pin,
+and its result must not depend on how dvc is run.
 """
 
 from __future__ import annotations
