@@ -57,7 +57,7 @@ def import_(
     """Turn your files into a dataset: guess columns, say so, pin the result in data.dvc."""
     from coldstart.intake.columns import NAMES
     from coldstart.intake.convert import import_files
-    from coldstart.intake.pin import pin
+    from coldstart.intake.pinning import pin
     from coldstart.intake.wishes import Reading, Wishes
 
     given = locals()

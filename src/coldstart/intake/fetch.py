@@ -16,7 +16,8 @@ from pathlib import Path
 from coldstart.data.sources import file_digests, read_source
 from coldstart.errors import DataError
 from coldstart.intake.download import from_folder, from_recbole, from_url, from_zip
-from coldstart.intake.pin import check_pin, differences, pin, pin_path, read_pins
+from coldstart.intake.pin import check_pin, differences, pin_path, read_pins
+from coldstart.intake.pinning import pin
 from coldstart.params import DataParams
 
 IMPORTED = "import"

@@ -13,7 +13,6 @@ from typing import Any
 import yaml
 
 from coldstart.data.sources import file_digests
-from coldstart.dvc_command import dvc
 from coldstart.errors import DataError
 
 Digests = dict[str, str]  # path below the dataset's folder -> MD5
@@ -48,18 +47,6 @@ def write_pin(data: Path, name: str, digests: Digests) -> None:
     pins = {**read_pins(data), name: digests}
     content["meta"] = {"datasets": {key: dict(sorted(pins[key].items())) for key in sorted(pins)}}
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-
-
-def pin(root: Path, name: str) -> bool:
-    """Let ``data.dvc`` say what ``data/NAME`` holds; returns whether it said otherwise before."""
-    data = root / "data"
-    before = read_pins(data)
-    entry = pin_path(data)
-    if not entry.is_file() or dvc("status", "--json", entry.name, cwd=root).strip() != "{}":
-        dvc("add", data.name, cwd=root)
-    if read_pins(data).get(name) != (digests := file_digests(data / name)):
-        write_pin(data, name, digests)
-    return read_pins(data) != before
 
 
 def differences(pinned: Digests, found: Digests) -> list[str]:
