@@ -34,11 +34,9 @@ def test_features_are_standardised_over_ratings() -> None:
     history = _two_camps()
     features = audience_features(history, 4)
     assert features.shape == (N, 5)
-    rated = features[history.items_R].double()
-    torch.testing.assert_close(rated.mean(0), torch.zeros(5).double(), atol=1e-5, rtol=0)
-    torch.testing.assert_close(
-        rated[:, :4].square().mean(0), torch.ones(4).double(), atol=1e-4, rtol=0
-    )
+    rated = features[history.items_R, :4].double()
+    torch.testing.assert_close(rated.mean(0), torch.zeros(4).double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(rated.square().mean(0), torch.ones(4).double(), atol=1e-4, rtol=0)
 
 
 def test_the_last_feature_is_the_number_of_ratings() -> None:
@@ -52,7 +50,7 @@ def test_the_last_feature_is_the_number_of_ratings() -> None:
 def test_nothing_is_known_of_items_without_ratings() -> None:
     features = audience_features(_two_camps(), 3)
     assert not features[0].any()
-    assert not features[N - 1].any()  # it may be new: it does not count as unpopular
+    assert not features[N - 1].any()  # it may be new, and does not count as unpopular
 
 
 def test_no_rating_is_read() -> None:

@@ -30,9 +30,9 @@ LEAST = 1e-9
 def audience_features(history: History, dimensions: int) -> Tensor:
     """Standardised features of items ``[N, M]``: audience and log of the number of ratings.
 
-    An item counts as often as it is rated in means, and in the deviation of its audience; one
-    without any rating gets zeros, as the item of a typical rating has. No rating's value is read,
-    but choices of all historical users are: these features are not cross-fitted.
+    An item counts as often as it is rated in the mean and deviation of its audience; one without
+    any rating gets zeros. No rating's value is read, but choices of all historical users are: these
+    features are not cross-fitted.
 
     Args:
         history: ratings of the historical users.
@@ -53,9 +53,9 @@ def audience_features(history: History, dimensions: int) -> Tensor:
     audience_NM[count_N == 0] = 0
     audience_NM /= _or_one(np.sqrt(share_N @ audience_NM**2))
     popularity_N = np.log1p(count_N)
-    popularity_N -= share_N @ popularity_N
+    popularity_N -= popularity_N[1:].mean()
     popularity_N /= _or_one(popularity_N[1:].std())
-    popularity_N[count_N == 0] = 0  # not unpopular: nothing is known of it yet
+    popularity_N[count_N == 0] = 0  # as popular as an item is on average: it may be new
     features_NM = np.column_stack([audience_NM, popularity_N])
     return torch.from_numpy(features_NM.astype(np.float32))
 
