@@ -20,8 +20,8 @@ from unittest.mock import patch
 
 import pandas as pd
 import torch
-from coldstart.baselines.fitting import fit_backbones, fit_baselines
 
+from coldstart.baselines._fitting import fit_backbones, fit_baselines
 from coldstart.data.sources import Source, read_source
 from coldstart.data.spare import spare_episodes
 from coldstart.data.tables import prepare_source

@@ -15,6 +15,7 @@ from coldstart.data.episodes import EpisodeSampler
 from coldstart.data.prepared import Prepared
 from coldstart.data.sources import folder_digest, read_source
 from coldstart.data.tables import prepare_source
+from coldstart.data.units import Unit
 from coldstart.errors import ArtefactError
 from coldstart.evaluation.segments import user_segments
 from coldstart.params import DataParams, PrepareParams
@@ -92,6 +93,20 @@ def test_round_trip_keeps_bytes(prepared: Prepared, tmp_path: Path) -> None:
     assert folder_digest(tmp_path / "a") == folder_digest(tmp_path / "b")
 
 
+def test_clicks_are_likes_and_have_no_unit(
+    tiny_source: Path, data_params: DataParams, prepare_params: PrepareParams
+) -> None:
+    source = read_source(tiny_source, "tiny")
+    clicks = prepare_source(source, data_params, prepare_params, seed=0, head="click")
+    history = clicks.history(0)
+    assert set(history.targets_R.tolist()) == {0, 1}
+    assert history.like == 0.5
+    assert clicks.unit(0) == Unit()
+    rated = clicks.ratings.set_index(["user", "item"])["rating"]
+    pairs = list(zip(history.users_R.tolist(), history.items_R.tolist(), strict=True))
+    assert (history.targets_R == torch.tensor((rated[pairs] >= 4).to_numpy(copy=True))).all()
+
+
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match=r"users\.parquet.*coldstart prepare"):
         Prepared.load(tmp_path)
@@ -136,6 +151,17 @@ def test_episodes_are_the_users_own_ratings(prepared: Prepared, role: str) -> No
         assert len(set(items)) == 15
         assert [rated[user, item] for item in items] == targets
     assert torch.equal(episodes.support.users_BF, prepared.user_features_UF[episodes.users_B])
+
+
+def test_one_user_alone_has_an_episode(prepared: Prepared) -> None:
+    whole = prepared.eval_episodes(0, "cold")
+    user = int(whole.users_B[3])
+    alone = replace(prepared, episodes=prepared.episodes[prepared.episodes["user"] == user])
+    found = alone.eval_episodes(0, "cold")
+    assert torch.equal(found.items_BQ, whole.items_BQ[3:4])
+    assert torch.equal(found.support.targets_BS, whole.support.targets_BS[3:4])
+    nobody = replace(prepared, episodes=prepared.episodes[:0]).eval_episodes(0, "cold")
+    assert nobody.n_users == 0
 
 
 def test_every_user_is_cold_in_one_fold(prepared: Prepared) -> None:

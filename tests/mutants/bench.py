@@ -64,11 +64,14 @@ class Bench:
         if tests not in self.usual:
             folder = self.folders.get()
             start = time.monotonic()
-            if self._exit_code(folder, tests, 3600) != 0:
-                raise SystemExit(f"without any mutant, a test of {[*tests]} fails")
+            try:
+                code = self._exit_code(folder, tests, 3600)
+            finally:
+                self.folders.put(folder)
+            if code != 0:
+                raise SystemExit(f"without any mutant, a test of {' '.join(tests)} fails")
             self.usual[tests] = time.monotonic() - start
             print(f"{self.usual[tests]:.0f} s without a mutant: {' '.join(tests)}", flush=True)
-            self.folders.put(folder)
         return self.usual[tests]
 
     def verdict(self, mutant: Mutant) -> str:

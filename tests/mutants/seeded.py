@@ -20,7 +20,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "prepared.py": ("test_prepared.py", "test_past.py"),
     "data/tables.py": ("test_prepared.py", "test_prepare.py", "test_past.py"),
     "spare.py": ("test_spare.py",),
-    "episodes.py": ("test_prepared.py",),
+    "episodes.py": ("test_prepared.py", "test_negatives.py"),
     "foldin.py": ("test_foldin.py",),
     "foldin_alone.py": ("test_foldin_alone.py",),
     "user_prior.py": ("test_user_prior.py",),
