@@ -138,3 +138,40 @@ def test_a_server_lifts_items_that_nobody_rated_as_the_method_does(
         own = server.adapt(*alone(episodes.support.rows(slice(user, user + 1))))
         found = torch.from_numpy(server.rank(own))
         torch.testing.assert_close(found, ranks_BN[user], rtol=1e-4, atol=1e-4)
+
+
+def test_the_variance_is_that_of_the_closed_form_and_of_the_noise(
+    make: Make, episodes: Episodes
+) -> None:
+    """By the inverse of the precision, user by user, beside the Cholesky factor that is used."""
+    learner = _multitask(make, dtype=torch.float64)
+    backbone = replace(learner.backbone, covariance_NDD=None)
+    learner = MultiTask(backbone, learner.params, learner.head, learner.theta)
+    support = episodes.support
+    support = support._replace(
+        targets_BS=support.targets_BS.double(), users_BF=support.users_BF.double()
+    )
+    found = learner.score(learner.adapt(support), episodes.items_BQ).variance
+    assert found is not None
+    for user in range(len(found)):
+        rated_S = support.mask_BS[user]
+        x_SD = backbone.features_CND[0, support.items_BS[user][rated_S]]
+        gram_DD = x_SD.T @ x_SD / backbone.noise
+        covariance_DD = torch.linalg.inv(gram_DD + torch.linalg.inv(backbone.prior_DD))
+        x_QD = backbone.features_CND[0, episodes.items_BQ[user]]
+        expected_Q = (x_QD @ covariance_DD * x_QD).sum(1) + backbone.noise
+        torch.testing.assert_close(found[user], expected_Q)
+
+
+def test_calibrated_variances_are_squared_errors_on_average(make: Make, episodes: Episodes) -> None:
+    learner = _multitask(make).calibrated(episodes, shots=(0, 3))
+    ratios = []
+    for k in (0, 3):
+        state = learner.adapt(episodes.support.first(k))
+        mean_BQ, variance_BQ = learner.score(state, episodes.items_BQ)
+        assert variance_BQ is not None
+        square_BQ = (mean_BQ - episodes.targets_BQ).square()
+        ratios.append(episodes.mean_over_users(square_BQ / variance_BQ))
+    assert float(torch.stack(ratios).mean()) == pytest.approx(1.0, rel=1e-5)
+    untouched = _multitask(make).score(state, episodes.items_BQ).mean
+    assert torch.equal(mean_BQ, untouched)

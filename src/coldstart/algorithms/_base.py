@@ -9,7 +9,7 @@ Legend: B users, S support, Q query, N items, D backbone features, F user featur
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
@@ -94,6 +94,16 @@ class MetaLearner(Recommender, Generic[P]):
             loss = self.query_loss(theta, episodes, training=True).mean()
             gradients = torch.autograd.grad(loss, list(theta.values()), materialize_grads=True)
         return loss.detach(), dict(zip(theta, gradients, strict=True))
+
+    def calibrated(self, episodes: Episodes, shots: Sequence[int]) -> Self:
+        """The same with what is left to fit once theta is chosen; by default nothing is.
+
+        Args:
+            episodes: validation users, judged by ratings that no evaluation reads.
+            shots: support sizes.
+        """
+        del episodes, shots
+        return self
 
     def with_theta(self, theta: Theta) -> Self:
         """The same learner at another theta."""

@@ -31,6 +31,7 @@ class Tables(NamedTuple):
     least_N: Floats  # smallest expected exposure
     units_NH: Floats  # the items' side of the trunk
     taste_size_D: Floats  # typical size of each weight
+    noise: float  # variance of a rating around its prediction
 
 
 class MultiTaskServer(Server):
@@ -45,6 +46,7 @@ class MultiTaskServer(Server):
         self._user_YH, self._user_H, self._task_HT = (theta[name].numpy() for name in names)
         log_slope, self._threshold = theta["like_2"].tolist()
         self._slope = float(np.exp(log_slope))
+        self._spread = float(theta["log_spread"].exp())
 
     def adapt(self, items_S: Ints, targets_S: Floats, features_F: Floats) -> Newcomer:
         """Posterior means of exposure and taste, and what the trunk makes of them."""
@@ -69,6 +71,8 @@ class MultiTaskServer(Server):
         return exposure_N  # type: ignore[no-any-return]
 
     def score(self, state: Newcomer, items_Q: Ints) -> Ratings:
-        """The rating; multitask has no variance."""
+        """The rating and its predictive variance."""
+        mean_Q, variance_Q = self._tasting.score(state.taste, items_Q)
+        assert variance_Q is not None
         correction_Q = self._tables.units_NH.take(items_Q, 0).dot(state.per_unit_HT[:, 2])
-        return Ratings(self._tasting.mean(state.taste, items_Q) + correction_Q, None)
+        return Ratings(mean_Q + correction_Q, self._spread * (variance_Q + self._tables.noise))

@@ -12,7 +12,8 @@ combination of its own. It corrects the closed form of the signal and starts at 
 Losses are weighed by learned homoscedastic uncertainties, ``(L / s^2 + log s^2) / 2`` per signal
 (Kendall, Gal & Cipolla 2018; the form of a Gaussian for all three). Exposure is a softmax over the
 query items of the whole batch, corrected for how often each is drawn (Bengio & Senecal 2008;
-Yi et al. 2019). Predicted is the rating; the catalogue is ranked by P(rates i) P(likes i).
+Yi et al. 2019). Predicted is the rating, with the variance of the closed form scaled to the errors
+of validation users; the catalogue is ranked by P(rates i) P(likes i).
 
 Legend: B users, S support, Q query, N items, I of them, M candidates, C tables, D features,
 E factors of exposure, F user features, X and Y inputs of items and users, H units, T signals.
@@ -21,8 +22,9 @@ E factors of exposure, F user features, X and Y inputs of items and users, H uni
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from pydantic import Field
@@ -35,7 +37,8 @@ from coldstart.algorithms._multitask_server import MultiTaskServer, Tables
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.exposure import chosen, model_of
-from coldstart.models.foldin import FoldIn
+from coldstart.models.floors import LEAST_FACTOR
+from coldstart.models.foldin import FoldIn, found_in, predictive
 from coldstart.models.heads import HEADS, Head, RatingHead, masked_mean
 from coldstart.models.recommender import Prediction, State, named, part_of
 from coldstart.models.server import Server
@@ -101,6 +104,7 @@ class MultiTask(MetaLearner[MultiTaskParams]):
             "like_2": torch.tensor([slope, float(backbone.like) if ratings else 0.0]),
             "exposure_noise": backbone.exposure.noise.log(),
             "log_variance_T": torch.tensor(surprise).log(),
+            "log_spread": torch.zeros(()),  # no loss reads it, see ``calibrated``
         }
 
     def outer_rate(self, step: int, max_steps: int) -> float:
@@ -149,8 +153,29 @@ class MultiTask(MetaLearner[MultiTaskParams]):
     def score_with(
         self, theta: Theta, state: State, items_BQ: Tensor, crossfit_B: Tensor
     ) -> Prediction:
-        """The rating, or with the click head the log-odds of a like."""
-        return self._served(self._scores(theta, state, self._items(items_BQ, crossfit_B)))
+        """The rating and its predictive variance, or with the click head the log-odds of a like."""
+        served = self._served(self._scores(theta, state, self._items(items_BQ, crossfit_B)))
+        if not isinstance(self.head, RatingHead):
+            return served
+        items = self._tasting.items(items_BQ, crossfit_B.unsqueeze(1))
+        _, variance_BQ = predictive(items, found_in(part_of(state, TASTE)))
+        spread = theta["log_spread"].exp()
+        return Prediction(served.mean, spread * (variance_BQ + self.backbone.noise))
+
+    def calibrated(self, episodes: Episodes, shots: Sequence[int]) -> Self:
+        """Its variances scaled to be the squared errors on average, over users and shots."""
+        if not isinstance(self.head, RatingHead):
+            return self
+        ratios = []
+        for k in shots:
+            state = self.adapt(episodes.support.first(k))
+            mean_BQ, variance_BQ = self.score(state, episodes.items_BQ)
+            assert variance_BQ is not None
+            error_BQ = (mean_BQ - episodes.targets_BQ).square() / variance_BQ
+            ratios.append(episodes.mean_over_users(error_BQ))
+        spread = torch.stack(ratios).mean().clamp(min=LEAST_FACTOR).log()
+        spread = spread.to(self.theta["log_spread"].dtype)
+        return self.with_theta(self.theta | {"log_spread": self.theta["log_spread"] + spread})
 
     def score_catalogue(self, state: State) -> Prediction:
         """See :meth:`Recommender.score_catalogue`."""
@@ -174,6 +199,7 @@ class MultiTask(MetaLearner[MultiTaskParams]):
                 least_N=(LEAST * items.share_BI[0]).numpy(),
                 units_NH=(items.inputs_BIX[0] @ self.theta["item_XH"]).numpy(),
                 taste_size_D=self.backbone.prior_DD.diagonal().sqrt().numpy(),
+                noise=float(self.backbone.noise),
             )
             return MultiTaskServer(self._choosing(self.theta), self._tasting, tables, self.theta)
 

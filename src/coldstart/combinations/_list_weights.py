@@ -14,13 +14,21 @@ Legend: L lessons, Z candidates, J signals but the choice, X terms of log(1 + K)
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
 from torch import Tensor
 
 from coldstart.combinations._list_lessons import Lessons
 
+Floats = NDArray[np.floating[Any]]
 _NEVER = -1e9
 _STEPS = 60
+_HELD = 1e-4
+"""Penalty of the squared logarithm of the temperature, which has no optimum where all are liked."""
 
 
 def weights_by_shots(lessons: Lessons, shrinkage: float, most: int) -> Tensor:
@@ -53,11 +61,10 @@ def _fit(lessons: Lessons, shrinkage: float) -> Tensor:
     scaled_LZJ = signals_LZJ[..., 1:] / size_J
     start_LZ = signals_LZJ[..., :2].sum(-1)
     terms_LX = _terms(lessons.count_L)
-    theta_X3 = torch.zeros(terms_LX.shape[1], 3, requires_grad=True)
-    optimiser = torch.optim.LBFGS([theta_X3], max_iter=_STEPS, line_search_fn="strong_wolfe")
+    n_terms = terms_LX.shape[1]
 
-    def objective() -> Tensor:
-        optimiser.zero_grad()
+    def loss_of(theta: Floats) -> tuple[float, Floats]:
+        theta_X3 = torch.from_numpy(theta).float().reshape(n_terms, 3).requires_grad_()
         with torch.enable_grad():
             found_L3 = terms_LX @ theta_X3
             log_heat_L1, added_LJ = found_L3[:, :1], found_L3[:, 1:]
@@ -66,11 +73,14 @@ def _fit(lessons: Lessons, shrinkage: float) -> Tensor:
             liked_LZ = score_LZ.masked_fill(~lessons.liked_LZ, _NEVER)
             loss = (score_LZ.logsumexp(1) - liked_LZ.logsumexp(1)).mean()
             loss = loss + shrinkage * added_LJ.square().sum(1).mean()
-            loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+            loss = loss + _HELD * log_heat_L1.square().mean()
+            (gradient_X3,) = torch.autograd.grad(loss, theta_X3)
+        return float(loss.detach()), gradient_X3.double().numpy().ravel()
 
-    optimiser.step(objective)  # type: ignore[no-untyped-call]
-    return theta_X3.detach()[:, 1:] / size_J
+    start = np.zeros(n_terms * 3)
+    found = minimize(loss_of, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
+    theta_X3 = torch.from_numpy(found.x).float().reshape(n_terms, 3)
+    return theta_X3[:, 1:] / size_J
 
 
 def _spread(signals_LZJ: Tensor, log_weight_LZ: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -62,7 +62,7 @@ def train_fold(
     interrupt: Interrupt,
     watch: Watch | None = None,
 ) -> Trained:
-    """Train on the fold's historical users, stopped early by its validation users.
+    """Train on the fold's historical users, stopped and calibrated by its validation users.
 
     Raises:
         TrainingDiverged: see :func:`coldstart.training.loop.meta_train`.
@@ -70,17 +70,17 @@ def train_fold(
     generator = torch.Generator().manual_seed(seed)
     history = prepared.history(fold)
     sampler = training_episodes(params, history, learner.backbone.group_U, generator)
-    episodes = spare_episodes(prepared, fold)
+    spare = spare_episodes(prepared, fold).to(params.device)
+    episodes, shots = spare, params.prepare.shots
     if params.meta_train.negatives.number:
         once = torch.Generator().manual_seed(seed)
-        episodes = Negatives(history, params.meta_train.negatives, once).append(episodes)
-    return meta_train(
+        negatives = Negatives(history, params.meta_train.negatives, once)
+        episodes = negatives.append(spare.to("cpu")).to(params.device)
+    trained = meta_train(
         learner,
         sampler,
         generator,
-        Validation(
-            episodes.to(params.device), params.prepare.shots, params.meta_train.loop.batch_size
-        ),
+        Validation(episodes, shots, params.meta_train.loop.batch_size),
         params.meta_train.loop,
         what=f"{learner.kind} fold {fold} seed {seed}",
         checkpoints=checkpoints,
@@ -88,3 +88,4 @@ def train_fold(
         device=params.device,
         watch=watch,
     )
+    return replace(trained, learner=trained.learner.calibrated(spare, shots))
