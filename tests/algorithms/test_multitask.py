@@ -144,7 +144,7 @@ def test_the_variance_is_that_of_the_closed_form_and_of_the_noise(
     make: Make, episodes: Episodes
 ) -> None:
     """By the inverse of the precision, user by user, beside the Cholesky factor that is used."""
-    learner = _multitask(make, dtype=torch.float64)
+    learner = _multitask(make, dtype=torch.float64, noise=0.0)
     backbone = replace(learner.backbone, covariance_NDD=None)
     learner = MultiTask(backbone, learner.params, learner.head, learner.theta)
     support = episodes.support

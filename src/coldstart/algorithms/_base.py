@@ -45,6 +45,10 @@ class MetaLearner(Recommender, Generic[P]):
     starts_as_backbone: ClassVar[bool] = True
     """Whether, before meta-training, a user without support is predicted as by the backbone."""
 
+    ranks_apart: ClassVar[bool] = False
+    """Whether the theta that ranks is chosen by the list, apart from the one that predicts; see
+    :mod:`coldstart.algorithms._ranks_apart`."""
+
     def __init__(self, backbone: Backbone, params: P, head: Head, theta: Theta) -> None:
         self.backbone = backbone
         self.params = params

@@ -31,9 +31,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from coldstart.algorithms._base import MetaLearner, Theta
+from coldstart.algorithms._base import Theta
 from coldstart.algorithms._multitask_items import Items, inputs, tables, user_inputs
 from coldstart.algorithms._multitask_server import MultiTaskServer, Tables
+from coldstart.algorithms._ranks_apart import RanksApart
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.exposure import chosen, model_of
@@ -41,7 +42,7 @@ from coldstart.models.floors import LEAST_FACTOR
 from coldstart.models.foldin import FoldIn, found_in, predictive
 from coldstart.models.heads import HEADS, Head, RatingHead, masked_mean
 from coldstart.models.recommender import Prediction, State, named, part_of
-from coldstart.models.server import Server
+from coldstart.models.server import Server, TorchServer
 from coldstart.models.user_prior import linear_model
 from coldstart.params import Section, search
 
@@ -80,7 +81,7 @@ class Scores(NamedTuple):
     rating: Tensor  # target units
 
 
-class MultiTask(MetaLearner[MultiTaskParams]):
+class MultiTask(RanksApart[MultiTaskParams]):
     """A shared trunk over exposure, like and rating."""
 
     kind = "multitask"
@@ -132,7 +133,7 @@ class MultiTask(MetaLearner[MultiTaskParams]):
         choosing = self._choosing(theta).adapt(chosen(support))
         return self._state(theta, choosing, self._tasting.adapt(support), support.users_BF)
 
-    def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
+    def update_one(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
         """Exact, see :meth:`FoldIn.update`."""
         with torch.no_grad():
             choosing = self._choosing(self.theta).update(
@@ -182,16 +183,16 @@ class MultiTask(MetaLearner[MultiTaskParams]):
         with torch.no_grad():
             return self.predict(self._served(self._scores(self.theta, state, self._catalogue)))
 
-    def rank_catalogue(self, state: State) -> Tensor:
+    def rank_one(self, state: State) -> Tensor:
         """``log P(rates i) + log P(likes i)``, see :meth:`Recommender.rank_catalogue`."""
         with torch.no_grad():
             scores = self._scores(self.theta, state, self._catalogue)
             return scores.exposure + functional.logsigmoid(scores.like)
 
-    def serve(self) -> Server:
+    def serve_one(self) -> Server:
         """In numpy with the rating head, see :class:`MultiTaskServer`."""
         if not isinstance(self.head, RatingHead):
-            return super().serve()
+            return TorchServer(self.with_theta(self.theta))
         with torch.inference_mode(False), torch.no_grad():
             items = self._catalogue
             tables = Tables(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from coldstart.algorithms._base import MetaLearner
+from coldstart.algorithms._ranks_apart import RanksApart
 from coldstart.data.episodes import Episodes, EpisodeSampler, History
 from coldstart.data.negatives import Negatives
 from coldstart.data.prepared import Prepared
@@ -16,6 +18,7 @@ from coldstart.data.spare import spare_episodes
 from coldstart.params import Params
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.interrupt import Interrupt
+from coldstart.training.listing import Lists
 from coldstart.training.loop import Sampler, Trained, Validation, Watch, meta_train
 
 
@@ -80,7 +83,12 @@ def train_fold(
         learner,
         sampler,
         generator,
-        Validation(episodes, shots, params.meta_train.loop.batch_size),
+        Validation(
+            episodes,
+            shots,
+            params.meta_train.loop.batch_size,
+            _lists(prepared, fold, spare, history.like, shots) if learner.ranks_apart else None,
+        ),
         params.meta_train.loop,
         what=f"{learner.kind} fold {fold} seed {seed}",
         checkpoints=checkpoints,
@@ -88,4 +96,22 @@ def train_fold(
         device=params.device,
         watch=watch,
     )
-    return replace(trained, learner=trained.learner.calibrated(spare, shots))
+    done = trained.learner.calibrated(spare, shots)
+    if trained.listing is not None:
+        assert isinstance(done, RanksApart)
+        done = done.with_listing(trained.listing)
+    return replace(trained, learner=done)
+
+
+def _lists(
+    prepared: Prepared, fold: int, spare: Episodes, like: float, shots: Sequence[int]
+) -> Lists:
+    """Likes among spare ratings are right; what evaluation reads of the same users is left out."""
+    judged = prepared.eval_episodes(fold, "validation")
+    row_B = torch.searchsorted(judged.users_B, spare.users_B.cpu())
+    left_out_BX = torch.cat([judged.support.items_BS, judged.items_BQ], 1)[row_B]
+    own_BQ = spare.items_BQ.cpu().masked_fill(~spare.mask_BQ.cpu(), 0)
+    # where nothing is spare the evaluated query has to do
+    spared_BX = (left_out_BX.unsqueeze(-1) == own_BQ.unsqueeze(1)).any(-1)
+    left_out_BX = left_out_BX.masked_fill(spared_BX, 0).to(spare.items_BQ.device)
+    return Lists(spare, left_out_BX, like, shots)

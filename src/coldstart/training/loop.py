@@ -1,6 +1,8 @@
 """The one outer loop: it applies meta-gradients and knows no algorithm by name.
 
-Training stops early on validation users, and the untrained start is among the candidates. With
+Training stops early on validation users, and the untrained start is among the candidates. A learner
+that ranks apart keeps a second theta, the one whose lists were best: a catalogue may be ranked best
+long before ratings are predicted best. With
 checkpoints, a run that was killed and started again ends, on the CPU, with the same bytes as one
 that was not.
 """
@@ -24,6 +26,7 @@ from coldstart.params import LoopParams
 from coldstart.progress import progress
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.interrupt import EXIT_CODE, Interrupt
+from coldstart.training.listing import Lists
 from coldstart.training.micro_batches import batch_gradient
 
 _LOG = logging.getLogger(__name__)
@@ -53,6 +56,8 @@ class Validation:
     batch_size: int
     """Most users at once, as in training: it bounds the memory, and where a user's negatives are
     the others' items, there are as many of them."""
+    lists: Lists | None = None
+    """What lists are judged by, of a learner that ranks apart; None: it ranks where it predicts."""
 
     def loss(self, learner: MetaLearner[Any]) -> float:
         """Mean of the query loss over support sizes and users."""
@@ -78,6 +83,7 @@ class Row(NamedTuple):
     step: int
     training: float | None  # mean loss of the batches since the point before; None at the start
     validation: float
+    listed: float | None = None  # recall of the lists, of a learner that ranks apart
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ class Trained:
 
     learner: MetaLearner[Any]
     history: list[Row]
+    listing: Theta | None = None  # where its lists were best; None: not measured
 
 
 def meta_train(
@@ -147,7 +154,7 @@ def meta_train(
             checkpoints.save(run.step, *run.snapshot(generator))
     # a stage of several runs that is cut off in a later one finds this one done
     checkpoints.save(run.step, *run.snapshot(generator))
-    return Trained(learner.with_theta(run.best), run.history)
+    return Trained(learner.with_theta(run.best), run.history, run.listing)
 
 
 class Run:
@@ -163,6 +170,7 @@ class Run:
         self.waited = 0  # evaluations since the best one
         self.summed_loss = 0.0  # over the training batches since the last evaluation
         self.history: list[Row] = []
+        self.listing: Theta | None = None  # theta of the best list so far
 
     def advance(self, episodes: Episodes, what: str) -> None:
         """One meta-update.
@@ -197,23 +205,36 @@ class Run:
         Raises:
             TrainingDiverged: the validation loss is not finite.
         """
-        loss = validation.loss(self.learner.with_theta(self.theta))
+        candidate = self.learner.with_theta(self.theta)
+        loss = validation.loss(candidate)
         if not math.isfinite(loss):
             raise TrainingDiverged(
                 f"{what}: the validation loss is {loss} after step {self.step}; {_ADVICE}"
             )
         steps = self.step - (self.history[-1].step if self.history else 0)
         best = min((row.validation for row in self.history), default=math.inf)
-        self.history.append(Row(self.step, self.summed_loss / steps if steps else None, loss))
+        listed = self._listed(validation, candidate)
+        training = self.summed_loss / steps if steps else None
+        self.history.append(Row(self.step, training, loss, listed))
         self.summed_loss = 0.0
         self.waited = 0 if loss < best else self.waited + 1
         if loss < best:
             self.best = {name: value.clone() for name, value in self.theta.items()}
 
+    def _listed(self, validation: Validation, candidate: MetaLearner[Any]) -> float | None:
+        """Recall of the candidate's lists; keeps its theta if they are the best so far."""
+        if validation.lists is None or not candidate.ranks_apart:
+            return None
+        recall = validation.lists.recall(candidate)
+        if recall > max((row.listed or 0.0 for row in self.history), default=-1.0):
+            self.listing = {name: value.clone() for name, value in self.theta.items()}
+        return recall
+
     def snapshot(self, generator: torch.Generator) -> tuple[Theta, dict[str, Any]]:
         """Everything that :meth:`restore` needs, as tensors and JSON values."""
         tensors = {f"theta.{name}": value for name, value in self.theta.items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        tensors |= {f"listing.{name}": value for name, value in (self.listing or {}).items()}
         tensors["generator"] = generator.get_state()
         for index, state in self.optimiser.state_dict()["state"].items():
             moments = {name: v for name, v in state.items() if v is not None}
@@ -228,16 +249,20 @@ class Run:
     def restore(self, tensors: Theta, state: dict[str, Any], generator: torch.Generator) -> None:
         """Continue where :meth:`snapshot` was taken."""
         moments: dict[int, dict[str, Tensor]] = {}
+        listing: Theta = {}
         for key, value in tensors.items():
             part, _, name = key.partition(".")
             if part in ("theta", "best"):
                 getattr(self, part)[name].copy_(value)
+            elif part == "listing":
+                listing[name] = value.to(self.theta[name].device)
             elif part == "optimiser":
                 index, _, moment = name.partition(".")
                 moments.setdefault(int(index), {})[moment] = value
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
         generator.set_state(tensors["generator"])
+        self.listing = listing or None
         self.step, self.waited = state["step"], state["waited"]
         self.summed_loss = state["summed_loss"]
         self.history = [Row(*row) for row in state["history"]]
