@@ -12,6 +12,7 @@ from coldstart.algorithms._base import MetaLearner
 from coldstart.algorithms.bayes_head import BayesHead
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.description import descriptions
+from coldstart.models.floors import LEAST_SPREAD
 from coldstart.models.foldin import found_in
 
 Make = Callable[..., MetaLearner[Any]]
@@ -46,7 +47,7 @@ def test_equals_the_normal_equations(
     assert prediction.variance is not None
 
     lower = np.tril(theta["lower_EE"].numpy(), -1) + np.diag(theta["log_diagonal_E"].exp())
-    sigma_inverse = np.linalg.inv(lower @ lower.T)
+    sigma_inverse = np.linalg.inv(lower @ lower.T + LEAST_SPREAD * np.eye(len(lower)))
     x_ND, offset_N = table.features_CND[0].numpy(), table.offset_CN[0].numpy()
     assert table.covariance_NDD is not None
     own_NDD = table.covariance_NDD.numpy()
@@ -86,6 +87,21 @@ def test_equals_the_normal_equations(
         exactness = (shape + len(items) / 2) / (shape + weight @ error_S / 2)
         expected = spread + own + variance_N[query] / exactness
         np.testing.assert_allclose(prediction.variance[user], expected, rtol=1e-9)
+
+
+def test_a_step_of_training_may_leave_hardly_any_spread(
+    head: BayesHead, make_episodes: Callable[..., Episodes]
+) -> None:
+    """As it does on likes alone, whose prior is narrow: covariances of 1e-5 and steps of 1e-2."""
+    support = _double(make_episodes(n_users=3, support=5, dtype=torch.float64))
+    single = Support(*(t.float() if t.is_floating_point() else t for t in support))
+    theta = {name: value.float() for name, value in head.theta.items()}
+    theta["lower_EE"] = 0.2 * torch.ones_like(theta["lower_EE"]).tril(-1)
+    theta["log_diagonal_E"] = torch.full_like(theta["log_diagonal_E"], -12.0)
+    theta["noise_2"] = torch.full_like(theta["noise_2"], -9.0)
+    exact = head.adapt_with({n: t.double() for n, t in theta.items()}, support, training=True)
+    found = head.adapt_with(theta, single, training=True)
+    torch.testing.assert_close(found["mean_BD"].double(), exact["mean_BD"], rtol=0.02, atol=0.02)
 
 
 def test_a_user_who_is_hard_to_fit_is_predicted_with_more_noise(

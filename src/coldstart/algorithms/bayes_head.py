@@ -29,6 +29,7 @@ from torch import Tensor
 from coldstart.algorithms._base import MetaLearner, Theta
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
+from coldstart.models.floors import LEAST_SPREAD
 from coldstart.models.foldin import FoldIn, expected_error, found_in, known_of, predictive
 from coldstart.models.foldin_alone import FoldInServer, Known
 from coldstart.models.heads import ClickHead, Head, masked_mean
@@ -101,7 +102,7 @@ class BayesHead(MetaLearner[BayesHeadParams]):
 
     def model(self, theta: Theta) -> FoldIn:
         """All cross-fitted tables as a linear model, under the prior and noise of ``theta``."""
-        precision_DD = torch.cholesky_inverse(_lower(theta))
+        precision_DD = torch.cholesky_inverse(torch.linalg.cholesky(_covariance(theta)))
         return self._untrained._replace(weight_CN=1 / self.noise(theta), precision_DD=precision_DD)
 
     def noise(self, theta: Theta) -> Tensor:
@@ -176,6 +177,13 @@ def exactness(shape: Any, count: Any, error: Any) -> Any:
         error: their expected squared errors over their noise, summed.
     """
     return (shape + count / 2) / (shape + error / 2)
+
+
+def _covariance(theta: Theta) -> Tensor:
+    """Prior covariance ``[D, D]``; a step of training may leave no direction without a spread."""
+    lower_DD = _lower(theta)
+    least_D = torch.full_like(lower_DD[0], LEAST_SPREAD)
+    return lower_DD @ lower_DD.mT + torch.diag(least_D)
 
 
 def _lower(theta: Theta) -> Tensor:
