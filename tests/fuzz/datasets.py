@@ -191,7 +191,9 @@ def any_dataset(seed: int) -> Dataset:
         table = pd.concat([table, again])
     if timed := rng.random() < 0.6:
         span = int(rng.choice([10, 1000, 10**8]))
-        table["timestamp:float"] = 1_300_000_000 + rng.integers(0, span, len(table))
+        seconds = 1_300_000_000 + rng.integers(0, span, len(table))
+        repeated = table.duplicated(["user_id:token", "item_id:token"])
+        table["timestamp:float"] = seconds + np.where(repeated, span, 0)
     tables = {"inter": table} | _side_tables(rng, table)
     query = int(rng.integers(1, 5))
     shots = [[0], [0, 1, 3], [1, 2], [0, 2, 5, 10]][int(rng.integers(4))]
@@ -200,7 +202,7 @@ def any_dataset(seed: int) -> Dataset:
         "head": head,
         "data.min_rating": low,
         "data.max_rating": high,
-        "data.like": low + step * int(rng.integers(1, steps + 1)),
+        "data.like": _like(rng, table["rating:float"], low),
         "goal": str(rng.choice(["list", {"rating": "rating", "click": "click"}.get(head, "list")])),
         "validate.max_duplicate_share": 0.2,
         "prepare.query_size": query,
@@ -216,6 +218,12 @@ def any_dataset(seed: int) -> Dataset:
     if head == "ranking":
         params["meta_train.negatives.number"] = 2
     return Dataset(tables, params)
+
+
+def _like(rng: Rng, ratings: pd.Series, low: float) -> float:
+    """A rating that occurs, above the lowest of the scale; the end of it where none does."""
+    above = ratings[ratings > low]
+    return float(rng.choice(above)) if len(above) else low + 1
 
 
 BACKBONES = ("vbpmf_audience", "vbpmf_audience", "vbpmf", "mf", "two_tower", "deepfm")
