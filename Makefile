@@ -4,7 +4,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: run up down test mutants lint bench install
+.PHONY: run up down test mutants fuzz lint bench install
 
 run: install
 	coldstart run
@@ -20,6 +20,9 @@ test: install
 
 mutants: install
 	python -m tests.mutants
+
+fuzz: install
+	python -m tests.fuzz
 
 lint: install
 	ruff check . && ruff format --check . && mypy && lint-imports

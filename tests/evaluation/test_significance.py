@@ -27,6 +27,13 @@ def test_the_spread_of_a_mean_is_the_standard_error() -> None:
     assert samples.std() == pytest.approx(values.std() / math.sqrt(200), rel=0.05)
 
 
+def test_a_metric_that_nobody_has_gets_no_interval() -> None:
+    samples = resampled_means(np.column_stack([RNG.normal(size=20), np.full(20, np.nan)]), 200, 1)
+    low, high = interval(samples, 0.95)
+    assert low[0] < high[0]
+    assert np.isnan([low[1], high[1]]).all()
+
+
 def test_the_interval_is_the_normal_one_for_many_users() -> None:
     values = RNG.normal(size=(400, 1))
     low, high = interval(resampled_means(values, 4000, seed=2), 0.95)

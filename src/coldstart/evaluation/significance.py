@@ -46,10 +46,12 @@ def _counts(rng: np.random.Generator, rows: int, n_users: int) -> Floats:
 
 
 def interval(samples_RC: Floats, confidence: float) -> tuple[Floats, Floats]:
-    """Percentile interval of each column."""
+    """Percentile interval of each column; NaN where no resample has a value."""
     tail = (1 - confidence) / 2
-    low, high = np.nanquantile(samples_RC, (tail, 1 - tail), axis=0)
-    return low, high
+    known_C = ~np.isnan(samples_RC).all(0)
+    both = np.full((2, samples_RC.shape[1]), np.nan)
+    both[:, known_C] = np.nanquantile(samples_RC[:, known_C], (tail, 1 - tail), axis=0)
+    return both[0], both[1]
 
 
 def p_values(differences_RC: Floats) -> Floats:
