@@ -104,11 +104,11 @@ MATRIX_FACTORS = {
     "lambda_reg": (0.003, 0.01, 0.05),
 }
 REC_VAE = {
-    "hidden": (100, 200),
-    "latent": (32, 64),
-    "gamma": (0.01, 0.03, 0.1),
+    "hidden": (100,),
+    "latent": (32, 64, 128),
+    "gamma": (0.003, 0.01, 0.03),
     "rate": (0.002,),
-    "epochs": (5, 10, 20),
+    "epochs": (10, 20, 40),
     "below": BELOW,
 }
 PEERS = {
