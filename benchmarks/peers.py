@@ -1,30 +1,31 @@
-"""Peers on our splits, scored by our evaluator, beside our results on the same cold users.
+"""Peers on our splits, tuned by our metric and scored by our evaluator, beside our methods.
 
-    dvc repro evaluate                        # ours, for the folds of params.yaml
-    python benchmarks/peers.py --fit all      # implicit, LightFM and Cornac: extra ``peers``
-    python benchmarks/peers.py                # the table; --json for machines
+    pip install -c constraints.txt -e '.[peers]'      # LightFM is built: needs a C compiler
+    python -m venv .venv/lenskit && .venv/lenskit/bin/pip install -r benchmarks/lenskit.txt
+    dvc repro evaluate                                # ours, for the data and folds of params.yaml
+    python benchmarks/peers.py --page docs/benchmarks/lists.md
 
-Of each peer, the setting of its grid with the best mean over K >= 3 on the validation users of all
-folds is evaluated on the cold users; rating predictors are chosen by RMSE, rankers, which have no
-rating scale, by Recall@10 of the whole catalogue. Results go to ``artifacts/peers``.
+``--goal list`` compares lists; ``--goal rating`` predicted ratings. Of each peer the same number of
+settings (``--settings``) is tried, drawn at random from its space; the one with the best mean over
+all K on validation users, by ``list_recall@10`` or RMSE, is evaluated on cold users. Nothing of a
+cold user is read but the support, and for a fold nobody has a say who is cold in it. What was
+computed once is kept under ``artifacts/peers``; an interrupted run goes on.
 
-LensKit 2025.8.1 needs pandas 2 and this project pandas 3, so it is not in the extra: it runs from
-an environment of its own, by the same script, and its results join the same table.
-
-    python -m venv .venv/lenskit
-    .venv/lenskit/bin/pip install -r benchmarks/lenskit.txt
-    PYTHONPATH=src .venv/lenskit/bin/python benchmarks/peers.py --fit lenskit
-
-RecTools 0.19 needs attrs below 24 and is left out; its LightFM is here.
+LensKit 2025.8.1 needs pandas 2 and this project pandas 3, so its peers run from an environment of
+their own, by this script, started by this script. Left out: RecTools 0.19 (needs attrs below 24;
+its LightFM is here), RecBole (Cornac has the newer autoencoder), LensKit's BiasedSVD (does not
+score users outside its training data).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,183 +34,165 @@ import torch
 
 from coldstart import layout
 from coldstart.data.prepared import Prepared
-from coldstart.evaluation.evaluation_set import EvaluationSet, Role, evaluation_set
-from coldstart.evaluation.leaderboard import USERS, compare, leaderboard, read_table
-from coldstart.evaluation.protocol import evaluate
-from coldstart.params import Params, load_params
-from peer_libraries.adapter import (
-    Peer,
-    PeerRecommender,
-    Setting,
-    item_means,
-    popularity,
-    rated_history,
-)
+from coldstart.errors import ColdstartError, ParamsError
+from coldstart.evaluation.leaderboard import TABLE, USERS, read_summary, read_table
+from coldstart.params import load_params
+from peer_libraries.adapter import Peer
+from peer_tables import Found, block, into_page, tables_of
+from peer_trials import RESULTS, Context, choose
 
-MODULES = {
-    "implicit_als": "implicit_peers",
-    "lightfm_warp": "lightfm_peers",
+LISTS = {
+    "popularity": "popular_peers",
+    "popularity_likes": "popular_peers",
+    "popularity_alike": "popular_peers",
+    "item_knn": "implicit_peers",
+    "user_knn": "closed_form_peers",
+    "ease_r": "closed_form_peers",
+    "edlae": "closed_form_peers",
+    "als": "implicit_peers",
+    "slim": "lenskit_peers",
+    "warp": "lightfm_peers",
+    "rec_vae": "cornac_peers",
+}
+RATINGS = {
     "cornac_mf": "cornac_peers",
     "lenskit_biasedmf": "lenskit_peers",
     "lenskit_itemknn": "lenskit_peers",
-    "lenskit_ease": "lenskit_peers",
 }
-GROUPS = {
-    "all": [name for name in MODULES if not name.startswith("lenskit")],
-    "lenskit": [name for name in MODULES if name.startswith("lenskit")],
-}
-RESULTS = Path("artifacts/peers")
-RATING_METRICS = ("rmse", "mae", "ndcg@5", "auc")
-RANKING_METRICS = ("ndcg@5", "auc", "recall@10")
-CHOSEN_FROM_K = 3
+GOALS = {"list": LISTS, "rating": RATINGS}
+MODULES = {**LISTS, **RATINGS}
+"""The module of each peer, so that one can be run where the packages of others are missing."""
+LENSKIT = Path(".venv/lenskit/bin/python")
 
 
-def recommender(peer: Peer, prepared: Prepared, fold: int, setting: Setting) -> PeerRecommender:
-    history = rated_history(prepared, fold)
-    fallback_N = item_means(history) if peer.rating else popularity(history)
-    scorer = peer.fit(prepared, fold, setting)
-    return PeerRecommender(scorer, fallback_N, peer.rating, prepared.unit(fold))
+def peer_of(name: str) -> Peer:
+    """Import it.
 
-
-def sets(prepared: Prepared, params: Params, role: Role) -> dict[int, EvaluationSet]:
-    return {f: evaluation_set(prepared, params, f, role) for f in params.prepare.folds}
-
-
-def validation_loss(
-    peer: Peer, prepared: Prepared, setting: Setting, targets: dict[int, EvaluationSet]
-) -> float:
-    """MSE, or minus Recall@10: per user, then over the users and K of all folds."""
-    shots = [k for k in prepared.shots if k >= CHOSEN_FROM_K]
-    frames = []
-    for fold, target in targets.items():
-        model = recommender(peer, prepared, fold, setting)
-        frames.append(evaluate(model, target, shots, catalogue=not peer.rating).users)
-    users = pd.concat(frames)
-    return float(users["mse"].mean() if peer.rating else -users["recall@10"].mean())
-
-
-def fit(name: str, prepared: Prepared, params: Params) -> None:
-    """Choose on validation users, evaluate on cold users, write both."""
+    Raises:
+        ParamsError: a package is missing.
+    """
     try:
         peer: Peer = import_module(f"peer_libraries.{MODULES[name]}").PEERS[name]
     except ModuleNotFoundError as error:
-        raise SystemExit(f"{name}: {error}; {__file__} says what to install") from error
-    validation = sets(prepared, params, "validation")
-    trials = [
-        {"setting": s, "loss": round(validation_loss(peer, prepared, s, validation), 6)}
-        for s in peer.grid
-    ]
-    chosen = min(trials, key=lambda trial: trial["loss"])["setting"]
-    frames = []
-    for fold, target in sets(prepared, params, "cold").items():
-        model = recommender(peer, prepared, fold, chosen)
-        users = evaluate(model, target, prepared.shots, catalogue=True).users
-        frames.append(users.assign(method=name, fold=fold, seed=0, role="cold"))
-    users = pd.concat(frames, ignore_index=True)
-    if not peer.rating:
-        users = users.drop(columns=["mse", "mae"])
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    users.to_parquet(RESULTS / f"{name}.parquet", index=False)
-    record = {
-        "package": f"{peer.package} {version(peer.package)}",
-        "rating": peer.rating,
-        "chosen": chosen,
-        "trials": trials,
-        "data": identity(prepared),
-    }
-    text = json.dumps(record, indent=1, sort_keys=True)
-    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        raise ParamsError(f"{name}: {error}; {__file__} says what to install") from error
+    return peer
 
 
-def identity(prepared: Prepared) -> dict[str, Any]:
-    """What results must agree in to be compared."""
-    names = ("digest", "split", "folds", "shots", "query_size", "min_ratings")
-    return {name: prepared.summary[name] for name in names}
+def fit(names: Sequence[str], context: Context, most: int, lenskit: Path | None) -> None:
+    """Every peer in turn; LensKit's in a process of its environment, unless this is one: None."""
+    inside = [n for n in names if MODULES[n] != "lenskit_peers" or lenskit is None]
+    for name in inside:
+        record = choose(name, peer_of(name), context, most)
+        best = max if not record["rating"] else min
+        value = best(trial["value"] for trial in record["trials"])
+        print(f"{record['title']}: {record['metric']} {value:.4f} on validation", file=sys.stderr)
+    others = [name for name in names if name not in inside]
+    if not others or lenskit is None:
+        return
+    if not lenskit.is_file():
+        raise ParamsError(
+            f"{', '.join(others)}: {lenskit} not found; {__file__} says how to make it"
+        )
+    paths = os.pathsep.join(path for path in sys.path if path.endswith("src"))
+    command = [lenskit, __file__, "--fit-only", "--settings", str(most)]
+    threads = str(context.params.threads)
+    environment = {**os.environ, "PYTHONPATH": paths or "src", "LK_NUM_THREADS": threads}
+    subprocess.run([*map(str, command), "--peers", *others], check=True, env=environment)
 
 
-def fitted(prepared: Prepared) -> dict[str, dict[str, Any]]:
-    """Records of the peers whose results are there, all of the data as it is prepared now."""
-    records = {}
-    for name in MODULES:
-        path = RESULTS / f"{name}.json"
-        if path.is_file():
-            records[name] = json.loads(path.read_bytes())
-            if records[name]["data"] != identity(prepared):
-                raise SystemExit(f"{path}: of other data or folds; fit {name} again")
+def peers_found(names: Sequence[str], context: Context) -> dict[str, dict[str, Any]]:
+    """Records of the peers.
+
+    Raises:
+        ParamsError: one is of other data.
+    """
+    records = {name: json.loads((RESULTS / f"{name}.json").read_bytes()) for name in names}
+    for name, record in records.items():
+        if record["data"] != context.data or record["folds"] != list(context.params.prepare.folds):
+            raise ParamsError(f"{name}: its results are of other data or folds; fit it again")
     return records
 
 
-def differences(
-    users: pd.DataFrame, ours: str, peers: dict[str, bool], params: Params
-) -> pd.DataFrame:
-    """Rows of ``ours`` minus each peer, on the metrics that the peer has."""
-    parts = []
-    for metric in dict.fromkeys((*RATING_METRICS, *RANKING_METRICS)):
-        pairs = [
-            (ours, name)
-            for name, rating in peers.items()
-            if metric in (RATING_METRICS if rating else RANKING_METRICS)
-        ]
-        if pairs:
-            parts.append(compare(users, pairs, metric, params.evaluate, params.seed))
-    return pd.concat(parts, ignore_index=True)
+def ours_found(methods: Sequence[str], context: Context) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Per-user results and coverage of our methods on the cold users.
+
+    Raises:
+        ArtefactError: nothing was evaluated here.
+        ParamsError: it was of other data, or without a method.
+    """
+    summary, users = read_summary(), read_table(USERS)
+    prepared, folds = context.prepared, context.params.prepare.folds
+    known = summary.data["digest"], summary.folds, summary.shots
+    if known != (prepared.summary["digest"], folds, prepared.shots):
+        raise ParamsError("artifacts/evaluation: of other data or folds; run `dvc repro evaluate`")
+    users = users[(users["role"] == "cold") & users["method"].isin(methods)]
+    for name in set(methods) - set(users["method"]):
+        raise ParamsError(f"{name}: was not evaluated here; see `coldstart leaderboard`")
+    table = read_table(TABLE)
+    covered = table[(table["metric"] == "coverage") & table["method"].isin(methods)]
+    return users, covered.rename(columns={"mean": "coverage"})[["method", "k", "coverage"]]
 
 
-def markdown(rows: pd.DataFrame, metric: str, against: pd.DataFrame) -> Iterable[str]:
-    """A row per method: the mean at each K, and below a peer the difference with interval."""
-    shown = rows[rows["metric"] == metric]
-    shots = sorted(shown["k"].unique())
-    yield f"| {metric} | " + " | ".join(f"K={k}" for k in shots) + " |"
-    yield "|---|" + "--:|" * len(shots)
-    for name in shown["method"].unique():
-        means = shown[shown["method"] == name].set_index("k")["mean"]
-        yield f"| {name} | " + " | ".join(f"{means[k]:.4f}" for k in shots) + " |"
-        other = against[(against["metric"] == metric) & (against["b"] == name)].set_index("k")
-        if len(other):
-            cells = [
-                f"{r['mean']:+.4f} [{r['low']:+.4f}, {r['high']:+.4f}]"
-                for _, r in other.loc[shots].iterrows()
-            ]
-            yield f"| *{other['a'].iloc[0]} minus it* | " + " | ".join(cells) + " |"
+def gather(names: Sequence[str], ours: Sequence[str], context: Context) -> Found:
+    """What the tables are made of: ours first."""
+    records = peers_found(names, context)
+    of_ours = [name for name in ours if name not in names]
+    users, coverage = ours_found(of_ours, context) if of_ours else (pd.DataFrame(), pd.DataFrame())
+    peers = pd.concat(
+        [pd.read_parquet(RESULTS / f"{name}.parquet") for name in names], ignore_index=True
+    )
+    frames = [users, peers.drop(columns="coverage")]
+    cells = peers[["method", "fold", "k", "coverage"]].drop_duplicates()
+    return Found(
+        users=pd.concat([frame for frame in frames if len(frame)], ignore_index=True),
+        coverage=pd.concat([coverage, cells.drop(columns="fold")], ignore_index=True),
+        records=records,
+        ours=tuple(ours),
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    assert __doc__ is not None
+    own = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    own.add_argument("--goal", choices=GOALS, default="list", help="what is compared")
+    own.add_argument("--peers", nargs="+", choices=MODULES, help="only these")
+    own.add_argument("--settings", type=int, default=12, help="settings tried of each peer")
+    own.add_argument(
+        "--ours",
+        nargs="+",
+        help="our methods; peers are subtracted from the first (default: the candidate)",
+    )
+    own.add_argument("--lenskit", type=Path, default=LENSKIT, help="python with LensKit")
+    own.add_argument("--page", type=Path, help="put the tables into this page")
+    own.add_argument("--json", action="store_true", help="print one JSON object and no table")
+    own.add_argument("--fit-only", action="store_true", help="no table; all in this environment")
+    return own
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--fit", nargs="+", default=[], choices=[*GROUPS, *MODULES], help="peers to fit anew"
-    )
-    parser.add_argument("--ours", default="bayes_head", help="method that the peers are taken from")
-    parser.add_argument(
-        "--beside",
-        nargs="*",
-        default=["popularity", "bias", "ridge"],
-        help="more of our methods to show",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object and no table")
-    options = parser.parse_args()
+    options = parser().parse_args()
     params, prepared = load_params(), Prepared.load(layout.PREPARED)
     torch.set_num_threads(params.threads)
-    for name in [name for given in options.fit for name in GROUPS.get(given, [given])]:
-        fit(name, prepared, params)
-    if options.fit:
+    context = Context.of(prepared, params)
+    names = options.peers or list(GOALS[options.goal])
+    ours = options.ours or ([] if options.fit_only else [read_summary().candidate.method])
+    fit(names, context, options.settings, None if options.fit_only else options.lenskit)
+    if options.fit_only:
         return
-    records = fitted(prepared)
-    known = read_table(USERS)
-    shown = known["method"].isin([*options.beside, options.ours])
-    frames = [known[shown & (known["role"] == "cold")]]
-    frames += [pd.read_parquet(RESULTS / f"{name}.parquet") for name in records]
-    users = pd.concat(frames, ignore_index=True)
-    rows = leaderboard(users, pd.DataFrame(), params.evaluate, params.seed)
-    ratings = {name: record["rating"] for name, record in records.items()}
-    against = differences(users, options.ours, ratings, params)
+    tables = tables_of(gather(names, ours, context), options.goal, params)
     if options.json:
-        content = {"rows": rows, "differences": against}
-        found = {name: json.loads(part.to_json(orient="records")) for name, part in content.items()}
-        print(json.dumps({**found, "chosen": {n: r["chosen"] for n, r in records.items()}}))
+        print(json.dumps(tables.as_json()))
         return
-    for metric in dict.fromkeys((*RATING_METRICS, *RANKING_METRICS)):
-        print("\n".join(markdown(rows, metric, against)), end="\n\n")
+    text = block(tables, context, options.settings)
+    print(text)
+    if options.page:
+        into_page(options.page, text)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ColdstartError as error:
+        sys.exit(f"error: {error}")

@@ -5,7 +5,7 @@ Shapes: B users, S support, Q query, N items with the unknown one (row 0).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -30,10 +30,11 @@ SEED = 0
 class Peer(NamedTuple):
     """A method of another library, and the settings among which validation users choose."""
 
-    package: str  # as on PyPI
+    title: str
+    package: str | None  # as on PyPI; None: a closed form of this folder
     rating: bool  # whether its scores are rating points; else it only ranks
     fit: Callable[[Prepared, int, Setting], Scorer]  # of a fold
-    grid: tuple[Setting, ...]
+    space: Mapping[str, Sequence[Any]]  # values of each field; all combinations may be tried
 
 
 def rated_history(prepared: Prepared, fold: int) -> History:
@@ -63,9 +64,10 @@ def item_means(history: History, damping: float = 5.0) -> Floats:
     return means
 
 
-def popularity(history: History) -> Floats:
-    """The same for a library that ranks: number of ratings."""
-    counts: Floats = torch.bincount(history.items_R, minlength=history.n_items).float().numpy()
+def likes_of_items(history: History) -> Floats:
+    """The same for a library that ranks: number of likes."""
+    liked_R = history.items_R[history.targets_R > history.like]
+    counts: Floats = torch.bincount(liked_R, minlength=history.n_items).float().numpy()
     return counts
 
 
@@ -73,22 +75,23 @@ def complete(scores_BN: Floats, fallback_N: Floats, *, rating: bool) -> Floats:
     """Fill in what the library did not score.
 
     A rating that is missing becomes the fallback's. Scores of a ranker have a scale of their own:
-    what it left out comes last, and a user of whom it scored nothing is ranked by the fallback.
+    what it left out comes last, in the order of the fallback.
     """
     missing_BN = ~np.isfinite(scores_BN)
     if rating:
         return np.where(missing_BN, fallback_N, scores_BN)
     lowest_B1 = np.min(scores_BN, axis=1, where=~missing_BN, initial=np.inf)[:, None]
-    ranked_B1 = np.isfinite(lowest_B1)
-    last_B1 = np.where(ranked_B1, lowest_B1, 0.0) - 1
-    return np.where(missing_BN, np.where(ranked_B1, last_B1, fallback_N), scores_BN)
+    below_B1 = np.where(np.isfinite(lowest_B1), lowest_B1, 0.0) - 1
+    order_N = fallback_N / (fallback_N.max() + 1)  # from 0 to less than 1
+    return np.where(missing_BN, below_B1 + order_N, scores_BN)
 
 
 @dataclass(frozen=True)
 class PeerRecommender(Recommender):
     """Adapting asks the library once for all scores; the state is what it answered.
 
-    The library reads and predicts rating points, this adapter targets in ``unit``.
+    A library that predicts ratings reads and predicts rating points, this adapter targets in
+    ``unit``; one that ranks is given targets, of which it takes whether they are likes.
     """
 
     kind: ClassVar[str] = "peer"
@@ -104,7 +107,7 @@ class PeerRecommender(Recommender):
 
     def adapt(self, support: Support) -> State:
         """All scores of each user."""
-        found_BN = self.scorer(rated_support(support, self.unit))
+        found_BN = self.scorer(rated_support(support, self.unit) if self.rating else support)
         filled_BN = complete(found_BN, self.fallback_N, rating=self.rating)
         score_BN = torch.from_numpy(filled_BN.astype(np.float32))
         return {"score_BN": self.unit.inside(score_BN) if self.rating else score_BN}
@@ -129,3 +132,11 @@ class PeerRecommender(Recommender):
     def from_bundle(cls, bundle: Bundle) -> Self:
         """Refused, as :meth:`tensors`."""
         raise NotImplementedError("a peer has no bundle")
+
+
+def recommender(peer: Peer, prepared: Prepared, fold: int, setting: Setting) -> PeerRecommender:
+    """The peer, fitted on the historical users of a fold."""
+    rated = rated_history(prepared, fold)
+    fallback_N = item_means(rated) if peer.rating else likes_of_items(prepared.history(fold))
+    scorer = peer.fit(prepared, fold, setting)
+    return PeerRecommender(scorer, fallback_N, peer.rating, prepared.unit(fold))

@@ -18,7 +18,7 @@ from peer_libraries.adapter import (
     complete,
     item_means,
     known_ratings,
-    popularity,
+    likes_of_items,
     rated_history,
 )
 
@@ -55,8 +55,9 @@ def test_item_means_are_damped_towards_the_mean(history: History) -> None:
     np.testing.assert_allclose(item_means(history, 2.0), [3, 3.5, 7 / 3, 3], rtol=1e-6)
 
 
-def test_popularity_counts_ratings(history: History) -> None:
-    assert popularity(history).tolist() == [0, 2, 1, 0]
+def test_likes_of_items_counts_what_is_above_the_border(history: History) -> None:
+    assert likes_of_items(history._replace(like=2.0)).tolist() == [0, 2, 0, 0]
+    assert likes_of_items(history._replace(like=4.0)).tolist() == [0, 1, 0, 0]
 
 
 def test_known_ratings_leave_out_padding_and_the_unknown_item() -> None:
@@ -74,10 +75,12 @@ def test_a_missing_rating_becomes_the_fallback() -> None:
     assert filled.tolist() == [[3.0, 4.0], [2.0, 3.5]]
 
 
-def test_what_a_ranker_left_out_comes_last_and_a_user_without_scores_gets_the_fallback() -> None:
-    scores = np.array([[NAN, -7.0, -5.0], [NAN, NAN, NAN]])
-    filled = complete(scores, np.array([9.0, 2.0, 1.0]), rating=False)
-    assert filled.tolist() == [[-8.0, -7.0, -5.0], [9.0, 2.0, 1.0]]
+def test_what_a_ranker_left_out_comes_last_in_the_order_of_the_fallback() -> None:
+    scores = np.array([[NAN, -7.0, -5.0, NAN], [NAN, NAN, NAN, NAN]])
+    filled = complete(scores, np.array([9.0, 2.0, 1.0, 4.0]), rating=False)
+    assert filled[0].argsort().tolist() == [3, 0, 1, 2]
+    assert filled[0, 1:3].tolist() == [-7.0, -5.0]
+    assert filled[1].argsort().tolist() == [2, 1, 3, 0]
 
 
 def test_our_evaluator_reads_a_peer_as_any_method(
