@@ -42,6 +42,12 @@ class GateParams(Section):
     max_segment_regression: float = Field(
         ge=0, description="Largest loss in a gated segment, in the unit of the goal's metric."
     )
+    max_new_error: float = Field(
+        ge=0,
+        description="Most by which the champion's squared error (or log loss) on users new to it "
+        "may exceed that on its cold users, as a share of it, beyond chance; more is taken for bad "
+        "data.",
+    )
     max_adapt_ms: float = Field(
         gt=0,
         description="Latency budget: milliseconds to adapt to one user and rank the catalogue.",

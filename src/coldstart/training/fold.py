@@ -1,4 +1,4 @@
-"""Meta-train one learner on one fold: its episodes, its validation users, its randomness."""
+"""Meta-train one learner: its episodes, its validation users, its randomness."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from coldstart.algorithms._base import MetaLearner
+from coldstart.data.choices import Chooser, choose
 from coldstart.data.episodes import Episodes, EpisodeSampler, History
 from coldstart.data.negatives import Negatives
-from coldstart.data.prepared import Prepared
-from coldstart.data.spare import spare_episodes
 from coldstart.params import Params
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.interrupt import Interrupt
@@ -52,40 +51,52 @@ def training_episodes(
     return WithNegatives(sampler, Negatives(history, negatives, generator))
 
 
-def train_fold(
+def train(
     learner: MetaLearner[Any],
     params: Params,
-    prepared: Prepared,
-    fold: int,
+    history: History,
+    validation: Chooser,
     seed: int,
     checkpoints: Checkpoints,
     interrupt: Interrupt,
+    what: str = "",
     watch: Watch | None = None,
 ) -> Trained:
-    """Train on the fold's historical users, stopped and calibrated by its validation users.
+    """Train on the users of ``history`` for as long as validation users choose, then calibrate.
+
+    ``what`` tells errors and the display of whom, such as ``fold 0 seed 0``.
 
     Raises:
         TrainingDiverged: see :func:`coldstart.training.loop.meta_train`.
     """
-    generator = torch.Generator().manual_seed(seed)
-    history = prepared.history(fold)
-    sampler = training_episodes(params, history, learner.backbone.group_U, generator)
-    spare = spare_episodes(prepared, fold).to(params.device)
-    episodes, shots = spare, params.prepare.shots
-    if params.meta_train.negatives.number:
-        once = torch.Generator().manual_seed(seed)
-        negatives = Negatives(history, params.meta_train.negatives, once)
-        episodes = negatives.append(spare.to("cpu")).to(params.device)
-    trained = meta_train(
-        learner,
-        sampler,
-        generator,
-        Validation(episodes, shots, params.meta_train.loop.batch_size),
-        params.meta_train.loop,
-        what=f"{learner.kind} fold {fold} seed {seed}",
-        checkpoints=checkpoints,
-        interrupt=interrupt,
-        device=params.device,
-        watch=watch,
-    )
-    return replace(trained, learner=trained.learner.calibrated(spare, shots))
+
+    def run(until: Validation | int) -> Trained:
+        generator = torch.Generator().manual_seed(seed)
+        return meta_train(
+            learner,
+            training_episodes(params, history, learner.backbone.group_U, generator),
+            generator,
+            until,
+            params.meta_train.loop,
+            what=f"{learner.kind} {what}".strip(),
+            checkpoints=checkpoints,
+            interrupt=interrupt,
+            device=params.device,
+            watch=watch,
+        )
+
+    trained: Trained | None = None
+
+    def stop_early(episodes: Episodes) -> int:
+        nonlocal trained
+        if params.meta_train.negatives.number:
+            once = torch.Generator().manual_seed(seed)
+            episodes = Negatives(history, params.meta_train.negatives, once).append(episodes)
+        loop, shots = params.meta_train.loop, params.prepare.shots
+        trained = run(Validation(episodes.to(params.device), shots, loop.batch_size))
+        return trained.step
+
+    steps = choose(validation, "steps", stop_early)
+    trained = trained or run(steps)
+    learner = trained.learner.calibrated(validation, params.prepare.shots)
+    return replace(trained, learner=learner)

@@ -82,9 +82,10 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Trained:
-    """The learner at its best theta, and the training curve."""
+    """The learner at its best theta, the step that it is of, and the training curve."""
 
     learner: MetaLearner[Any]
+    step: int
     history: list[Row]
 
 
@@ -92,7 +93,7 @@ def meta_train(
     learner: MetaLearner[Any],
     sampler: Sampler,
     generator: torch.Generator,
-    validation: Validation,
+    until: Validation | int,
     params: LoopParams,
     *,
     what: str,
@@ -107,7 +108,8 @@ def meta_train(
         learner: the start.
         sampler: training episodes.
         generator: the whole random state of ``sampler``.
-        validation: users that decide when to stop and which theta to keep.
+        until: users that decide when to stop and which theta to keep; or the number of steps that
+            they decided on, taken with the same step sizes.
         params: numbers of the loop.
         what: names the run in progress and errors, such as ``maml fold 0 seed 0``.
         checkpoints: where to resume from and to save to.
@@ -122,7 +124,9 @@ def meta_train(
     run = Run(learner, params)
 
     def evaluate() -> None:
-        run.evaluate(validation, what)
+        if isinstance(until, int):
+            return
+        run.evaluate(until, what)
         if watch is not None:
             watch(run.step, learner.with_theta(run.best))
 
@@ -132,7 +136,8 @@ def meta_train(
         _LOG.info("%s: resumed at step %d", what, run.step)
     else:
         evaluate()
-    last = params.max_steps if learner.meta_trained else 0
+    most = until if isinstance(until, int) else params.max_steps
+    last = most if learner.meta_trained else 0
     for _ in progress(range(run.step, last), what):
         if run.waited >= params.patience:
             break
@@ -147,7 +152,9 @@ def meta_train(
             checkpoints.save(run.step, *run.snapshot(generator))
     # a stage of several runs that is cut off in a later one finds this one done
     checkpoints.save(run.step, *run.snapshot(generator))
-    return Trained(learner.with_theta(run.best), run.history)
+    if isinstance(until, int):
+        return Trained(learner.with_theta(run.theta), run.step, [])
+    return Trained(learner.with_theta(run.best), run.best_step, run.history)
 
 
 class Run:
@@ -209,6 +216,11 @@ class Run:
         self.waited = 0 if loss < best else self.waited + 1
         if loss < best:
             self.best = {name: value.clone() for name, value in self.theta.items()}
+
+    @property
+    def best_step(self) -> int:
+        """The step of the lowest validation loss, the first of equal ones."""
+        return min(self.history, key=lambda row: (row.validation, row.step)).step
 
     def snapshot(self, generator: torch.Generator) -> tuple[Theta, dict[str, Any]]:
         """Everything that :meth:`restore` needs, as tensors and JSON values."""
