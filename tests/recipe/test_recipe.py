@@ -91,7 +91,7 @@ def test_training_takes_the_steps_that_were_chosen_with_their_sizes(prepared: Pr
     def theta(steps: int) -> torch.Tensor:
         made = choices.made | {"multitask": {"steps": steps}}
         learnt = Learning(recipe, params, history, Choices(made=made)).learn()
-        return learnt.tensors()["theta.item_XH"]
+        return learnt.tensors()["theta.task_HT"]
 
     assert not torch.equal(theta(0), theta(1))
     assert not torch.equal(theta(1), theta(4))
