@@ -16,6 +16,7 @@ from coldstart.evaluation.as_served import (
     measure_adapt_ms,
     new_to,
     newcomers,
+    with_all_ratings,
 )
 from coldstart.evaluation.evaluation_set import EvaluationSet, evaluation_set
 from coldstart.evaluation.protocol import evaluate
@@ -37,7 +38,7 @@ def results(
     facts = Facts("tiny", "fixed", "rating", 1.0, 5.0, like=4.0, unit=unit or prepared.unit(0))
     served = Served(method, facts, keys, keys, encoder)
     target = evaluation_set(prepared, params, 0, "cold")
-    return evaluate_served(served, target, prepared, params, catalogue=True)
+    return evaluate_served(served, target, prepared, params)
 
 
 @pytest.fixture
@@ -126,8 +127,9 @@ def test_who_is_new_to_a_version_follows_from_its_marks(prepared: Prepared) -> N
 
 def test_newcomers_are_judged_whatever_role_they_play(prepared: Prepared, params: Params) -> None:
     new_U = torch.arange(prepared.n_users) >= 100
-    found = newcomers(prepared, new_U, params, 0)
-    assert found is not None
+    data = newcomers(prepared, new_U, params, 0)
+    assert data is not None
+    found = evaluation_set(data, params, 0, "cold")
     assert found.episodes.users_B.tolist() == list(range(100, 120))  # all have 25 ratings or more
     cold = evaluation_set(prepared, params, 0, "cold")
     both = torch.isin(cold.episodes.users_B, found.episodes.users_B)
@@ -135,3 +137,14 @@ def test_newcomers_are_judged_whatever_role_they_play(prepared: Prepared, params
     assert int(both.sum()) > 0
     assert torch.equal(again.episodes.items_BQ, cold.rows(both).episodes.items_BQ)
     assert newcomers(prepared, torch.zeros(prepared.n_users, dtype=torch.bool), params, 0) is None
+
+
+def test_all_but_the_support_can_be_judged(prepared: Prepared, params: Params) -> None:
+    cold = evaluation_set(prepared, params, 0, "cold")
+    found = with_all_ratings(cold, prepared).episodes
+    counts = prepared.users["n_ratings"].to_numpy()[found.users_B.numpy()]
+    assert found.mask_BQ.sum(1).tolist() == (counts - 10).tolist()  # the pool is of ten
+    for row in range(3):
+        judged = set(found.items_BQ[row][found.mask_BQ[row]].tolist())
+        assert not judged & set(found.support.items_BS[row].tolist())
+        assert set(cold.episodes.items_BQ[row].tolist()) <= judged

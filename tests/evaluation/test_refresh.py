@@ -7,14 +7,8 @@ import pandas as pd
 import pytest
 
 from coldstart.evaluation.gate import Contest, Rules
-from coldstart.evaluation.refresh import (
-    SIGMAS,
-    Moments,
-    agreement,
-    as_served,
-    errors_by_shots,
-    shipped,
-)
+from coldstart.evaluation.refresh import SIGMAS, agreement, as_served, shipped
+from coldstart.evaluation.turned import Turned
 
 from .test_gate import EVALUATE, GATE
 
@@ -62,41 +56,35 @@ def test_what_ships_is_no_worse_than_its_proof(gain: float, worse: float, passes
     assert shipped(contest(gain, worse), RULES).passed is passes
 
 
-OLD = {5: Moments(0.9, 0.2, 100), 20: Moments(0.8, 0.16, 100)}
+OLD = Turned(share=0.03, error=0.008, n_users=120, variance=0.9)
 
 
-@pytest.mark.parametrize(("times", "passes"), [(1.0, True), (1.1, True), (0.5, True), (1.4, False)])
-def test_errors_on_newcomers_are_those_that_are_known(times: float, passes: bool) -> None:
-    check = agreement({20: Moments(0.8 * times, 0.16, 100)}, OLD, RULES)
+@pytest.mark.parametrize(
+    ("share", "passes"), [(0.0, True), (0.03, True), (0.05, True), (0.1, False)]
+)
+def test_new_ratings_contradict_as_often_as_others_do(share: float, passes: bool) -> None:
+    check = agreement(Turned(share, 0.006, 100, 0.9), OLD, RULES)
     assert check.passed is passes
-    assert check.value == pytest.approx(times)
+    assert check.value == pytest.approx(share - 0.03)
 
 
 def test_chance_is_allowed_for() -> None:
-    """By hand: 1.1 * .8 + 2.33 * sqrt(.0016 + 1.21 * .0016) = 1.0186."""
-    limit = 1.1 * 0.8 + SIGMAS * np.sqrt(0.16 / 100 + 1.1**2 * 0.16 / 100)
-    assert limit == pytest.approx(1.0186, abs=1e-4)
-    assert agreement({20: Moments(limit - 1e-6, 0.16, 100)}, OLD, RULES).passed
-    assert not agreement({20: Moments(limit + 1e-6, 0.16, 100)}, OLD, RULES).passed
+    """By hand: .03 + .02 + 2.33 * sqrt(.006^2 + .008^2) = .0733."""
+    limit = 0.03 + GATE.max_turned + SIGMAS * 0.01
+    assert agreement(Turned(limit - 1e-6, 0.006, 100, 0.9), OLD, RULES).passed
+    refused = agreement(Turned(limit + 1e-6, 0.006, 100, 0.9), OLD, RULES)
+    assert not refused.passed
+    assert refused.text == (
+        "7.3% of the ratings of 100 users who are new to the champion look turned round, of its "
+        "cold users 3.0%; at most 2.0% more are allowed, beyond chance (2.3%): look into the "
+        "newest ratings before they are learnt from"
+    )
 
 
-def test_the_largest_common_k_is_read() -> None:
-    """At K=5 the errors are twice as large, but K=20 says more; 50 was not measured before."""
-    new = {5: Moments(1.8, 0.1, 50), 20: Moments(0.8, 0.1, 50), 50: Moments(9.0, 0.1, 50)}
-    assert agreement(new, OLD, RULES).passed
-    assert not agreement({5: new[5]}, OLD, RULES).passed
-
-
-@pytest.mark.parametrize("new", [{}, {20: Moments(9.0, 0.1, 19)}, {3: Moments(9.0, 0.1, 99)}])
-def test_few_newcomers_or_none_decide_nothing(new: dict[int, Moments]) -> None:
-    check = agreement(new, OLD, RULES)
+@pytest.mark.parametrize(
+    ("new", "known"), [(None, OLD), (Turned(0.9, 0.01, 19, 0.9), OLD), (OLD, None)]
+)
+def test_few_newcomers_or_none_decide_nothing(new: Turned | None, known: Turned | None) -> None:
+    check = agreement(new, known, RULES)
     assert check.passed
     assert check.text.startswith("not applicable")
-
-
-def test_moments_are_over_users() -> None:
-    users = pd.DataFrame(
-        {"user": [0, 0, 1, 1], "k": [5, 5, 5, 5], "seed": [0, 1, 0, 1], "mse": [1.0, 3.0, 4.0, 4.0]}
-    )
-    assert errors_by_shots(users, "rating") == {5: Moments(3.0, 2.0, 2)}
-    assert errors_by_shots(users, "ranking") == errors_by_shots(users, "click") == {}

@@ -14,8 +14,9 @@ from torch import Tensor
 from coldstart.data.episodes import Support
 from coldstart.data.everyone import marks
 from coldstart.data.prepared import Prepared
+from coldstart.data.spare import beyond_support
 from coldstart.data.splits import evaluation_episodes, rating_order
-from coldstart.evaluation.evaluation_set import Catalogue, EvaluationSet, evaluation_set
+from coldstart.evaluation.evaluation_set import Catalogue, EvaluationSet
 from coldstart.evaluation.formulas import top_items
 from coldstart.evaluation.protocol import evaluate
 from coldstart.models.recommender import Recommender
@@ -28,11 +29,11 @@ _WARM_UP, _REPEATS = 5, 30
 
 
 def evaluate_served(
-    served: Served, target: EvaluationSet, prepared: Prepared, params: Params, *, catalogue: bool
+    served: Served, target: EvaluationSet, prepared: Prepared, params: Params
 ) -> pd.DataFrame:
     """Per-user results of a version on users of today's data; see :func:`as_it_sees`."""
     seen = as_it_sees(served, target, prepared)
-    return evaluate(served.method, seen, params.prepare.shots, catalogue=catalogue).users
+    return evaluate(served.method, seen, params.prepare.shots, catalogue=True).users
 
 
 def as_it_sees(served: Served, target: EvaluationSet, prepared: Prepared) -> EvaluationSet:
@@ -71,9 +72,10 @@ def new_to(known_U: Tensor, prepared: Prepared) -> Tensor:
     return ~torch.isin(marks(prepared.users["key"].astype("str").tolist()), known_U)
 
 
-def newcomers(prepared: Prepared, new_U: Tensor, params: Params, fold: int) -> EvaluationSet | None:
-    """All these users as cold ones, whatever role they play in ``fold``; None: none has enough
-    ratings.
+def newcomers(prepared: Prepared, new_U: Tensor, params: Params, fold: int) -> Prepared | None:
+    """The same data with all these users as the cold ones of ``fold``, whatever role they play.
+
+    None: none of them has enough ratings.
     """
     split = pd.DataFrame({"fold": fold, "user": range(prepared.n_users), "role": "historical"})
     split.loc[new_U.numpy(), "role"] = "cold"
@@ -81,9 +83,14 @@ def newcomers(prepared: Prepared, new_U: Tensor, params: Params, fold: int) -> E
     users, items = prepared.users["key"].astype("str"), prepared.items["key"].astype("str")
     order_R = rating_order(prepared.ratings, users.tolist(), items.tolist(), params.seed)
     episodes = evaluation_episodes(prepared.ratings, order_R, split, None, params.prepare)
-    if episodes.empty:
-        return None
-    return evaluation_set(replace(prepared, split=split, episodes=episodes), params, fold, "cold")
+    return None if episodes.empty else replace(prepared, split=split, episodes=episodes)
+
+
+def with_all_ratings(target: EvaluationSet, prepared: Prepared) -> EvaluationSet:
+    """The same users judged by all but their support."""
+    episodes = beyond_support(prepared, target.fold, target.episodes)
+    kept_B = torch.isin(target.episodes.users_B, episodes.users_B)
+    return replace(target.rows(kept_B), episodes=episodes)
 
 
 def _matched(catalogue: Catalogue, rows_N: Tensor, n_items: int) -> Catalogue:

@@ -4,41 +4,24 @@
   users who are new to both.
 - ``shipped``: what was learnt from everybody answers as its proof does. It has seen the users that
   the proof is judged by, so it is not to be worse for them.
-- ``new ratings agree with what is known``: the champion predicts users who are new to it about as
-  well as it once predicted its cold users. Where it does not, the newest ratings are not what they
-  were: turned round, in another unit, or made up.
+- ``new ratings agree with what is known``: of users who are new to the champion no more ratings
+  look turned round than of its cold users once. Where more do, the newest ratings are not what
+  ratings were: turned round, mixed up, or made up.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import NamedTuple
-
-import pandas as pd
 
 from coldstart.evaluation.gate import Check, Contest, Rules, error_guard, gain, require_same_users
-from coldstart.evaluation.metrics import ERROR, Metric
+from coldstart.evaluation.turned import Turned
 
 AS_SERVED = "as served"
 SHIPPED = "shipped"
 AGREEMENT = "new ratings agree with what is known"
 SIGMAS = 2.33
-"""Standard errors beyond the limit at which data is refused: by chance alone in 1% of deliveries
-whose ratings are exactly as bad as the limit allows."""
-
-
-class Moments(NamedTuple):
-    """Of the errors of users, each user's averaged over the query."""
-
-    mean: float
-    variance: float
-    n_users: int
-
-    @property
-    def noise(self) -> float:
-        """Squared standard error of the mean."""
-        return self.variance / self.n_users
+"""Standard errors beyond the limit at which data is refused: by chance alone, one delivery in a
+hundred of those that are just as bad as the limit allows."""
 
 
 def as_served(contest: Contest | None, rules: Rules, n_users: int) -> tuple[Check, ...]:
@@ -73,53 +56,26 @@ def _not_worse(name: str, contest: Contest, rules: Rules) -> Check:
     return Check(name, found["high"] >= 0, found["high"], 0.0, text)
 
 
-def errors_by_shots(users: pd.DataFrame, head: str) -> dict[int, Moments]:
-    """Moments of per-user errors at each K; empty where the head or the method predicts none."""
-    column = _column(head)
-    if column is None or column not in users:
-        return {}
-    known = users[users[column].notna()]
-    by_user = known.groupby(["k", "user"])[column].mean().groupby("k")
-    found = by_user.agg(["mean", "var", "size"])
-    return {
-        int(str(k)): Moments(float(row["mean"]), float(row["var"]), int(row["size"]))
-        for k, row in found.iterrows()
-        if row["size"] > 1
-    }
-
-
-def _column(head: str) -> str | None:
-    error: Metric | None = ERROR.get(head)
-    return None if error is None else error.per_user_column
-
-
-def agreement(
-    newcomers: Mapping[int, Moments], known: Mapping[int, Moments], rules: Rules
-) -> Check:
-    """A one-sided z-test of the ratio of mean errors against ``1 + gate.max_new_error``.
-
-    At the largest K that both have: there the champion knows a user best.
+def agreement(new: Turned | None, known: Turned | None, rules: Rules) -> Check:
+    """A one-sided z-test that no more than ``gate.max_turned`` of the new ratings were turned.
 
     Args:
-        newcomers: errors of the champion, as served, on users who are new to it.
-        known: errors of its proof on its cold users, when it was decided on.
+        new: by the champion as it is served, of users who are new to it; None: nobody is.
+        known: by its proof, of its cold users, when it was decided on; None: it predicts no rating.
         rules: the limit, and how many users are needed.
     """
-    allowed, least = 1 + rules.gate.max_new_error, rules.evaluate.min_segment
-    both = [k for k in newcomers if k in known]
-    n_users = newcomers[max(both)].n_users if both else 0
-    if n_users < least:
-        text = f"not applicable: ratings of {n_users} new users can be predicted, {least} needed"
+    least, limit = rules.evaluate.min_segment, rules.gate.max_turned
+    if new is None or known is None or new.n_users < least:
+        n_users = 0 if new is None else new.n_users
+        text = f"not applicable: ratings of {n_users} new users can be judged, {least} needed"
         return Check(AGREEMENT, True, None, None, text)
-    new, old = newcomers[max(both)], known[max(both)]
-    ratio = new.mean / old.mean if old.mean > 0 else math.inf if new.mean > 0 else 1.0
-    noise = math.sqrt(new.noise + allowed**2 * old.noise)
-    passed = new.mean <= allowed * old.mean + SIGMAS * noise
+    excess, noise = new.share - known.share, math.hypot(new.error, known.error)
+    passed = excess <= limit + SIGMAS * noise
     text = (
-        f"the champion's mean error on {n_users} users who are new to it is {ratio:.2f} times that "
-        f"on its cold users ({new.mean:.4f} against {old.mean:.4f}, K = {max(both)}); at most "
-        f"{allowed:.2f} beyond chance"
+        f"{new.share:.1%} of the ratings of {new.n_users} users who are new to the champion look "
+        f"turned round, of its cold users {known.share:.1%}; at most {limit:.1%} more are allowed, "
+        f"beyond chance ({SIGMAS * noise:.1%})"
     )
     if not passed:
         text += ": look into the newest ratings before they are learnt from"
-    return Check(AGREEMENT, passed, ratio, allowed, text)
+    return Check(AGREEMENT, passed, excess, limit, text)

@@ -42,11 +42,9 @@ class GateParams(Section):
     max_segment_regression: float = Field(
         ge=0, description="Largest loss in a gated segment, in the unit of the goal's metric."
     )
-    max_new_error: float = Field(
-        ge=0,
-        description="Most by which the champion's squared error (or log loss) on users new to it "
-        "may exceed that on its cold users, as a share of it, beyond chance; more is taken for bad "
-        "data.",
+    max_turned: Share | Literal[0] = Field(
+        description="Most by which the share of ratings that look turned round may be larger among "
+        "users new to the champion than among its cold users, beyond chance; more is bad data.",
     )
     max_adapt_ms: float = Field(
         gt=0,

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from coldstart.evaluation.refresh import Moments
+from coldstart.evaluation.turned import Turned
 from coldstart.recipe import RECIPE, Recipe
 from coldstart.registry import packaging
 from coldstart.registry.decision import Decision, Incumbent
@@ -27,7 +27,7 @@ class Champion:
     served: Served
     recipe: Recipe
     known_U: Tensor  # int64, ascending: marks of the users that it learnt from
-    errors: dict[int, Moments]  # of its proof on its cold users, by K
+    turned: Turned | None  # by its proof, of its cold users; None: it predicts no rating
 
     @property
     def name(self) -> str:
@@ -50,9 +50,15 @@ def load(version: Version) -> Champion | str:
             return f"{name} was registered without its recipe, so it cannot be learnt on this data"
         try:
             decision = Decision.model_validate_json((folder / packaging.DECISION).read_bytes())
-            errors = {int(k): Moments(*m) for k, m in decision.evidence["errors"].items()}
+            turned = decision.evidence["turned"]
             known_U = load_file(folder / USERS)["known_U"]
-            return Champion(version, Served.load(folder), Recipe.load(folder), known_U, errors)
+            return Champion(
+                version,
+                Served.load(folder),
+                Recipe.load(folder),
+                known_U,
+                None if turned is None else Turned(*turned),
+            )
         except (KeyError, TypeError, ValidationError) as error:
             return f"{name} was registered by other code, which this cannot read ({error})"
 

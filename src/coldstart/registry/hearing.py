@@ -12,7 +12,13 @@ from coldstart.data.choices import Choices
 from coldstart.data.prepared import Prepared
 from coldstart.data.spare import spare_episodes
 from coldstart.errors import ArtefactError, EvaluationError, ParamsError, TrainingDiverged
-from coldstart.evaluation.as_served import as_it_sees, evaluate_served, new_to, newcomers
+from coldstart.evaluation.as_served import (
+    as_it_sees,
+    evaluate_served,
+    new_to,
+    newcomers,
+    with_all_ratings,
+)
 from coldstart.evaluation.evaluation_set import EvaluationSet, evaluation_set
 from coldstart.evaluation.gate import (
     Check,
@@ -24,11 +30,12 @@ from coldstart.evaluation.gate import (
     per_user,
 )
 from coldstart.evaluation.leaderboard import SEGMENTS, USERS, read_table
-from coldstart.evaluation.metrics import REFERENCE
+from coldstart.evaluation.metrics import ERROR, REFERENCE
 from coldstart.evaluation.protocol import evaluate
-from coldstart.evaluation.refresh import agreement, as_served, errors_by_shots, shipped
+from coldstart.evaluation.refresh import agreement, as_served, shipped
 from coldstart.evaluation.summary import Summary
-from coldstart.methods import method_names
+from coldstart.evaluation.turned import Turned, turned_share
+from coldstart.methods import bundle_folder, load_method, method_names
 from coldstart.params import Params
 from coldstart.recipe import Learning, Recipe
 from coldstart.registry.champion import Champion
@@ -85,8 +92,7 @@ class Hearing:
             adapt_ms=adapt_ms(self._product.method, support),
             rules=self._rules,
         )
-        errors = errors_by_shots(self._proof, self._params.head)
-        return Ruling(kind, against, tuple(checks), found.evidence | {"errors": errors})
+        return Ruling(kind, against, tuple(checks), found.evidence | {"turned": self._turned()})
 
     def _compare(self, champion: Champion | str | None) -> tuple[Kind, str, Findings]:
         if isinstance(champion, Champion):
@@ -162,16 +168,34 @@ class Hearing:
         return shipped(self._between("what ships", "its proof", sides, champion=True), self._rules)
 
     def _agreement(self, champion: Champion) -> Check:
-        new_U = new_to(champion.known_U, self._prepared)
-        target = newcomers(self._prepared, new_U, self._params, self._candidate.fold)
-        rows = pd.DataFrame({"user": [], "k": []})
-        if target is not None:
-            prepared, params = self._prepared, self._params
-            rows = evaluate_served(champion.served, target, prepared, params, catalogue=False)
-        return agreement(errors_by_shots(rows, self._params.head), champion.errors, self._rules)
+        known, new_U = champion.turned, new_to(champion.known_U, self._prepared)
+        data = newcomers(self._prepared, new_U, self._params, self._candidate.fold)
+        if known is None or data is None:
+            return agreement(None, known, self._rules)
+        served = champion.served
+        target = evaluation_set(data, self._params, self._candidate.fold, "cold")
+        seen = as_it_sees(served, with_all_ratings(target, data), data)
+        new = turned_share(
+            served.method, seen.episodes, served.facts.unit, self._scale, known.variance
+        )
+        return agreement(new, known, self._rules)
+
+    def _turned(self) -> Turned | None:
+        """What later deliveries are held against."""
+        if self._params.head not in ERROR:
+            return None
+        chosen = self._candidate
+        proof = load_method(bundle_folder(chosen.method, chosen.fold, chosen.seed))
+        target = with_all_ratings(self._cold, self._prepared)
+        return turned_share(proof, target.episodes, target.unit, self._scale)
+
+    @property
+    def _scale(self) -> tuple[float, float] | None:
+        data = self._params.data
+        return (data.min_rating, data.max_rating) if self._params.head == "rating" else None
 
     def _served(self, served: Served, target: EvaluationSet) -> pd.DataFrame:
-        return evaluate_served(served, target, self._prepared, self._params, catalogue=True)
+        return evaluate_served(served, target, self._prepared, self._params)
 
     @cached_property
     def _cold(self) -> EvaluationSet:
