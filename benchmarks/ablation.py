@@ -41,7 +41,7 @@ from coldstart.models.heads import HEADS
 from coldstart.models.recommender import Prediction
 from coldstart.params import Feature, Params, load_params, parse_section
 from coldstart.training.checkpoint import Checkpoints
-from coldstart.training.fold import train_fold
+from coldstart.training.fold import train
 from coldstart.training.interrupt import Interrupt
 
 METRICS = ("rmse", "nll")
@@ -173,7 +173,8 @@ def flagship(
         return start
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Checkpoints(Path(folder))
-        trained = train_fold(start, params, prepared, fold, seed, checkpoints, Interrupt())
+        history, validation = prepared.history(fold), spare_episodes(prepared, fold)
+        trained = train(start, params, history, validation, seed, checkpoints, Interrupt())
     learner: BayesHead = trained.learner
     return learner
 

@@ -105,7 +105,7 @@ def ours(
         )
     for name in [name for name in sections if name in wanted]:
         of = {part: models[part] for part in COMBINATIONS[name].wanted(sections[name])}
-        ingredients = Ingredients(of, prepared, backbone, params, FOLD, params.seed)
+        ingredients = Ingredients(of, history, validation, backbone, params, params.seed)
         models[name] = COMBINATIONS[name].make(sections[name], ingredients)
     return {name: with_coldstart(model, support) for name, model in models.items()}
 

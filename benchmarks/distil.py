@@ -25,6 +25,7 @@ from coldstart.combinations import check_params
 from coldstart.combinations.base import Ingredients
 from coldstart.combinations.student import Student, StudentParams
 from coldstart.data.prepared import Prepared
+from coldstart.data.spare import spare_episodes
 from coldstart.evaluation.evaluation_set import Role, evaluation_set
 from coldstart.evaluation.protocol import evaluate
 from coldstart.methods import bundle_folder, load_method
@@ -67,10 +68,10 @@ def without(term: str, section: StudentParams, prepared: Prepared, params: Param
         teacher = fitted(section.teacher)(fold, seed)
         ingredients = Ingredients(
             methods={section.teacher: teacher},
-            prepared=prepared,
+            history=prepared.history(fold),
+            validation=spare_episodes(prepared, fold),
             backbone=Backbone.from_bundle(backbone),
             params=params,
-            fold=fold,
             seed=seed,
         )
         return Student.make(other, ingredients)

@@ -40,7 +40,7 @@ from coldstart.models.heads import HEADS
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params, load_params
 from coldstart.training.checkpoint import Checkpoints
-from coldstart.training.fold import train_fold
+from coldstart.training.fold import train
 from coldstart.training.interrupt import Interrupt
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
@@ -73,8 +73,8 @@ def fitted(
         start = ALGORITHMS[name].create(backbone, algorithms[name], head, seed)
         with tempfile.TemporaryDirectory() as folder:
             checkpoints = Checkpoints(Path(folder))
-            models[name] = train_fold(
-                start, params, prepared, fold, seed, checkpoints, Interrupt()
+            models[name] = train(
+                start, params, history, validation, seed, checkpoints, Interrupt()
             ).learner
     return models
 

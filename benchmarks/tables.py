@@ -22,9 +22,11 @@ from typing import NoReturn
 
 import pandas as pd
 
+from coldstart import layout
 from coldstart.errors import ColdstartError, ParamsError
-from coldstart.evaluation.leaderboard import TABLE, compare_rows, read_summary, read_table
+from coldstart.evaluation.leaderboard import TABLE, compare_rows, read_table
 from coldstart.evaluation.metrics import ALL_SHOTS, METRICS
+from coldstart.evaluation.summary import Summary
 
 RUNS = {
     "default": {"dataset": "ml-100k", "split": "random", "folds": 1, "training_seeds": 1},
@@ -94,7 +96,7 @@ def table_of(words: Sequence[str]) -> list[str]:
 
 def board(top: int | None) -> list[str]:
     """Every method, or the best few: the goal's metric at every K, then means over all K."""
-    summary, table = read_summary(), read_table(TABLE)
+    summary, table = Summary.load(layout.EVALUATION), read_table(TABLE)
     table = table[~table["method"].isin(summary.canary_methods)]
     means = table.set_index(["method", "metric", "k"])["mean"]
     primary = summary.primary
@@ -176,7 +178,7 @@ def refresh(run: str, documents: Sequence[Path]) -> None:
         ParamsError: what lies here is another run, no document has a table of it, or one cannot be
             made.
     """
-    summary = read_summary()
+    summary = Summary.load(layout.EVALUATION)
     here = {key: getattr(summary, key) for key in RUNS[run]}
     here |= {key: len(value) for key, value in here.items() if isinstance(value, tuple)}
     if here != RUNS[run]:

@@ -15,6 +15,7 @@ is in `params.yaml`.
 | `combine` | blend, average and student of the methods so far |
 | `evaluate` | every method on cold users: K-sweep, intervals, segments, canaries |
 | `report` | `report.html` and the leaderboard |
+| `ship` | the candidate's recipe learnt again from every user and every rating: what is served |
 | `publish` | the results to MLflow; the run's note then links the report |
 | `gate` | compares the best method with the champion, and keeps the evidence |
 | `approve` | waits for a person, if the form asks for it; no answer counts as a no |
@@ -208,7 +209,15 @@ def train() -> None:
     combined = stage("combine", prepared, pretrained, trained)
     evaluated = stage("evaluate", prepared, pretrained, trained, combined)
     reported = stage("report", validated, evaluated)
-    results = (validated, prepared, pretrained, trained, combined, evaluated, reported)
+    shipped = Stage(
+        task_id="ship",
+        stage="ship",
+        params_text=params_text,
+        upstream=[prepared, pretrained, trained, combined, evaluated],
+        pool="gpu",
+        queue="gpu",
+    ).output
+    results = (validated, prepared, pretrained, trained, combined, evaluated, reported, shipped)
 
     published = effect("publish", *results)
     decided = effect("gate", *results)

@@ -78,7 +78,7 @@ def make(
             section = check_section(name, params.algorithms[name])
             return ALGORITHMS[name].create(default, section, HEADS[head], seed=0)
         of = {part: get(part) for part in possible(params)[name]}
-        ingredients = Ingredients(of, prepared, default, params, FOLD, seed=0)
+        ingredients = Ingredients(of, history, validation, default, params, seed=0)
         return COMBINATIONS[name].make(check_combinations(params)[name], ingredients)
 
     def get(name: str, head: str = "rating") -> Recommender:

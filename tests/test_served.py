@@ -21,7 +21,7 @@ TITLES = ("", "A", "B", "C", "D")
 
 def served(head: str = "rating", method: Recommender | None = None) -> Served:
     gender = CategoryColumn(name="gender", shares=(0.5, 0.5), values=("F", "M"))
-    facts = Facts("x", "item_mean", head, 1.0, 5.0, like=4.0, fold=0, cut=None, unit=Unit())
+    facts = Facts("x", "item_mean", head, 1.0, 5.0, like=4.0, unit=Unit())
     method = method or ItemMean(torch.tensor([9.0, 3.0, 4.0, 2.0, 6.0]))
     return Served(method, facts, KEYS, TITLES, UserEncoder(columns=(gender,), dropped={}))
 

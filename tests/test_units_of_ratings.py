@@ -33,7 +33,7 @@ from coldstart.models.recommender import Recommender
 from coldstart.params import DataParams, Params, PrepareParams, parse_section, read_yaml
 from coldstart.progress import silent
 from coldstart.training.checkpoint import Checkpoints
-from coldstart.training.fold import train_fold
+from coldstart.training.fold import train
 from coldstart.training.interrupt import Interrupt
 
 from .conftest import write_tiny
@@ -100,11 +100,11 @@ def fitted(prepared: Prepared, params: Params, folder: Path) -> dict[str, Recomm
     for name, section in check_algorithms(params).items():
         learner = ALGORITHMS[name].create(backbone, section, HEADS["rating"], seed=0)
         kept = Checkpoints(folder / name)
-        models[name] = train_fold(learner, params, prepared, FOLD, 0, kept, Interrupt()).learner
+        models[name] = train(learner, params, history, spare, 0, kept, Interrupt()).learner
     sections: Any = check_combinations(params)
     for name, of in possible(params).items():
         parts = {part: models[part] for part in of}
-        needed = Ingredients(parts, prepared, backbone, params, fold=FOLD, seed=0)
+        needed = Ingredients(parts, history, spare, backbone, params, seed=0)
         models[name] = COMBINATIONS[name].make(sections[name], needed)
     return models
 

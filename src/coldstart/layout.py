@@ -23,6 +23,7 @@ COMBINATIONS = ARTIFACTS / "combinations"
 EVALUATION = ARTIFACTS / "evaluation"
 METRICS = ARTIFACTS / "metrics.json"
 PLOTS = ARTIFACTS / "plots"
+SHIPPED = ARTIFACTS / "shipped"
 REPORT = ARTIFACTS / "report.html"
 LEADERBOARD = ARTIFACTS / "leaderboard.md"
 

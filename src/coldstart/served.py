@@ -36,6 +36,8 @@ FACTS = "serving.json"
 ITEMS = "items.json"
 ENCODER = "encoder.json"
 BUNDLE = "bundle"
+USERS = "users.safetensors"
+"""Hashes of the keys of the users who were learnt from; serving itself does not read it."""
 DEFAULT_K = 10
 MAX_K = 1000
 
@@ -50,8 +52,6 @@ class Facts:
     min_rating: float | None  # None, as are the next two: learnt from data without ratings
     max_rating: float | None
     like: float | None
-    fold: int  # whose cold users the method has never seen
-    cut: int | None  # last second of what it has seen, with the temporal split
     unit: Unit  # of the method's targets; before there were units, rating points
 
     @property
@@ -100,7 +100,7 @@ class Served:
 
     @classmethod
     def load(cls, folder: Path) -> Served:
-        """Read the folder that :func:`coldstart.registry.packaging.pack` wrote."""
+        """The inverse of :meth:`save`."""
         items = json.loads((folder / ITEMS).read_text(encoding="utf-8"))
         return cls(
             load_method(folder / BUNDLE),
@@ -109,6 +109,16 @@ class Served:
             items["titles"],
             UserEncoder.model_validate_json((folder / ENCODER).read_bytes()),
         )
+
+    def save(self, folder: Path) -> None:
+        """Write everything that serving needs; the same content gives the same bytes."""
+        self.method.to_bundle().save(folder / BUNDLE)
+        self.facts.save(folder)
+        catalogue = {"keys": self.keys, "titles": ["", *self.titles.values()]}
+        text = json.dumps(catalogue, ensure_ascii=False)
+        (folder / ITEMS).write_text(text + "\n", encoding="utf-8")
+        encoder = self.encoder.model_dump_json(indent=1)
+        (folder / ENCODER).write_text(encoder + "\n", encoding="utf-8")
 
     def recommend(self, users: Sequence[Mapping[Any, Any]], k: Any) -> list[dict[str, Any]]:
         """The ``k`` best items that each user has not rated, best first.

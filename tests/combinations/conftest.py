@@ -15,6 +15,7 @@ from coldstart.combinations import COMBINATIONS, check_params, possible
 from coldstart.combinations.base import Ingredients
 from coldstart.data.episodes import Episodes
 from coldstart.data.prepared import Prepared
+from coldstart.data.spare import spare_episodes
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import fit_backbone
 from coldstart.models.heads import HEADS
@@ -61,7 +62,8 @@ def methods(prepared: Prepared, params: Params, backbone: Backbone) -> dict[str,
 def ingredients(
     methods: dict[str, Recommender], prepared: Prepared, backbone: Backbone, params: Params
 ) -> Ingredients:
-    return Ingredients(methods, prepared, backbone, params, fold=0, seed=0)
+    history, validation = prepared.history(0), spare_episodes(prepared, 0)
+    return Ingredients(methods, history, validation, backbone, params, seed=0)
 
 
 @pytest.fixture(scope="session")

@@ -153,7 +153,7 @@ def test_users_read_the_weights_of_their_own_k(
 def test_the_variance_fits_the_errors(
     make: Callable[[str], Blend], ingredients: Ingredients
 ) -> None:
-    spare, blend = ingredients.spare(), make("blend")
+    spare, blend = ingredients.validation, make("blend")
     ratios = []
     for k in range(11):
         mean, variance = blend.score(blend.adapt(spare.support.first(k)), spare.items_BQ)

@@ -105,7 +105,7 @@ class Linear:
 
 def test_components_of_a_teacher_of_rank_two(ingredients: Ingredients) -> None:
     generator = torch.Generator().manual_seed(0)
-    n_items = ingredients.prepared.n_items
+    n_items = ingredients.history.n_items
     teacher: Any = Linear(torch.randn(n_items, 2, generator=generator))
     sampler = ingredients.episodes()
     supports = [sampler.sample().support for _ in range(4)]

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from coldstart.errors import GateError
-from coldstart.evaluation.gate import Contest, Verdict, decide, per_user
+from coldstart.evaluation.gate import (
+    Check,
+    Contest,
+    Rules,
+    compare_recipes,
+    conditions,
+    per_user,
+)
 from coldstart.params import EvaluateParams, GateParams, Goal
 
 GATE = GateParams(
     min_improvement=0.0,
     max_rating_loss=0.01,
     max_segment_regression=0.05,
+    max_turned=0.02,
     max_adapt_ms=50.0,
     require_approval=False,
     approval_timeout_s=60,
@@ -39,14 +47,27 @@ def contest(gain: float | np.ndarray, *, champion: bool = True, **changes: Any) 
     return Contest("new", "old", champion, **fields)
 
 
+class Decided(NamedTuple):
+    checks: tuple[Check, ...]
+    evidence: dict[str, Any]
+
+    @property
+    def promote(self) -> bool:
+        return not failed(self)
+
+
 def decided(
     contest: Contest, gate: GateParams = GATE, goal: Goal = "rating", **changes: Any
-) -> Verdict:
+) -> Decided:
     facts: dict[str, Any] = {"canaries_ok": True, "validation_ok": True, "adapt_ms": 1.0}
-    return decide(contest, **{**facts, **changes}, goal=goal, gate=gate, evaluate=EVALUATE, seed=0)
+    rules = Rules(goal, gate, EVALUATE, seed=0)
+    found = compare_recipes(contest, rules)
+    return Decided(
+        (*found.checks, *conditions(**{**facts, **changes}, rules=rules)), found.evidence
+    )
 
 
-def failed(decision: Verdict) -> set[str]:
+def failed(decision: Decided) -> set[str]:
     return {check.name for check in decision.checks if not check.passed}
 
 
@@ -121,7 +142,8 @@ def test_a_segment_that_loses_too_much_stops_it() -> None:
     segments = pd.DataFrame({"user": range(N), "age": ["young"] * 75 + ["old"] * 25})
     decision = decided(contest(gain, segments=segments))
     assert failed(decision) == {"segments"}
-    assert "age old (25 users) loses" in decision.text
+    (check,) = (check for check in decision.checks if not check.passed)
+    assert "age old (25 users) loses" in check.text
 
 
 def test_a_small_segment_is_shown_but_never_gates() -> None:
@@ -156,9 +178,10 @@ def test_another_baseline_must_beat_the_reference_to_be_first() -> None:
     assert failed(decided(contest(0.0, champion=False))) == {"improvement"}
 
 
-def test_a_decision_is_json_and_repeats() -> None:
+def test_the_evidence_is_json_and_repeats() -> None:
     first, again = decided(contest(0.2)), decided(contest(0.2))
-    assert json.dumps(first.to_json(), allow_nan=False) == json.dumps(again.to_json())
+    assert json.dumps(first.evidence, allow_nan=False) == json.dumps(again.evidence)
+    assert first == again
 
 
 def test_different_users_cannot_be_compared() -> None:

@@ -53,14 +53,20 @@ CHANGES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ),
     (
         "early stopping reads the evaluated query",
-        "    episodes = spare_episodes(prepared, fold)\n    if params",
-        '    episodes = prepared.eval_episodes(fold, "validation")\n    if params',
+        "            history, validation = prepared.history(fold), spare_episodes(prepared, fold)",
+        (
+            "            history = prepared.history(fold)\n"
+            '            validation = prepared.eval_episodes(fold, "validation")'
+        ),
         ("test_unread.py::test_what_judges_is_never_learnt_from",),
     ),
     (
         "combinations are fitted on the evaluated query",
-        "return spare_episodes(self.prepared, self.fold)",
-        'return self.prepared.eval_episodes(self.fold, "validation")',
+        "\n    history, validation = prepared.history(fold), spare_episodes(prepared, fold)",
+        (
+            "\n    history = prepared.history(fold)"
+            '\n    validation = prepared.eval_episodes(fold, "validation")'
+        ),
         ("test_unread.py::test_what_judges_is_never_learnt_from",),
     ),
     (
@@ -85,16 +91,31 @@ CHANGES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         ("test_past.py",),
     ),
     (
-        "the gate compares on users that the champion has seen",
-        '        cold &= set(own["user"])',
-        '        cold = set(own["user"])',
-        ("test_gating.py::test_the_contest_is_among_the_users_that_are_cold_for_both",),
+        "the gate learns the champion's recipe from the users that it is judged by",
+        "learning = Learning(recipe, self._params, self._prepared.history(fold), choices)",
+        (
+            "history = self._prepared.as_history(self._prepared.ratings, fold)\n"
+            "        learning = Learning(recipe, self._params, history, choices)"
+        ),
+        ("test_gating.py::test_a_champion_of_another_split_is_learnt_on_this_one",),
     ),
     (
-        "the gate compares on users that are not the candidate's cold ones",
-        '        cold &= set(own["user"])',
-        "        pass",
-        ("test_gating.py::test_the_contest_is_among_the_users_that_are_cold_for_both",),
+        "a refresh is compared on users that the served champion has seen",
+        "target = self._cold.rows(new_B.nonzero()[:, 0])",
+        "target = self._cold",
+        ("test_gating.py::test_the_same_recipe_on_other_data_is_a_refresh",),
+    ),
+    (
+        "what ships is learnt from the historical users alone",
+        "history = prepared.as_history(prepared.ratings, fold)._replace",
+        "history = prepared.history(fold)._replace",
+        ("test_recipe.py::test_everyone_is_everybody",),
+    ),
+    (
+        "what ships asks again instead of repeating what was chosen",
+        '    n_epochs = choose(validation, "epochs", until_stale)',
+        "    n_epochs = params.epochs",
+        ("test_recipe.py::test_so_does_a_backbone_that_stops_early",),
     ),
     (
         "the gate takes the mean for the lower end of the interval",

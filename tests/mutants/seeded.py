@@ -40,6 +40,13 @@ MODULES: dict[str, tuple[str, ...]] = {
     "experiment.py": ("test_experiment.py", "test_evaluate.py"),
     "gate.py": ("test_gate.py",),
     "gating.py": ("test_gating.py",),
+    "hearing.py": ("test_gating.py",),
+    "evaluation/refresh.py": ("test_refresh.py",),
+    "as_served.py": ("test_as_served.py",),
+    "recipe/recipe.py": ("test_recipe.py",),
+    "recipe/learning.py": ("test_recipe.py",),
+    "everyone.py": ("test_recipe.py",),
+    "choices.py": ("test_recipe.py",),
     "promotion.py": ("test_promotion.py",),
 }
 """Modules of the package, and the tests that are to notice a change: none compares records."""

@@ -88,7 +88,7 @@ def evaluated(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     from coldstart.data.sources import read_source
     from coldstart.intake.profile import profile_of
     from coldstart.params import load_params
-    from coldstart.stages import combine, evaluate, meta_train, prepare, pretrain
+    from coldstart.stages import combine, evaluate, meta_train, prepare, pretrain, ship
 
     folder = tmp_path_factory.mktemp("workspace")
     shutil.copytree(tiny_source, folder / "data" / "tiny")
@@ -106,8 +106,9 @@ def evaluated(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         meta_train.run("finetune")
         combine.run()
         evaluate.run()
+        ship.run()
     stages = ("validate", "prepare", "pretrain", "meta_train@finetune", "combine", "evaluate")
-    stages += ("report",)
+    stages += ("report", "ship")
     lock = {name: {"cmd": name, "outs": [{"path": name, "md5": "0" * 32}]} for name in stages}
     (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": lock}))
     (folder / "artifacts" / "report.html").write_text("<body><!-- coldstart:stamp --></body>")

@@ -1,61 +1,82 @@
-"""From an evaluated workspace to a champion that recommends."""
+"""From an evaluated workspace to a champion that recommends, and to the next one."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from coldstart.registry import gating, packaging, promotion
+from coldstart import layout
+from coldstart.data.everyone import marks
+from coldstart.data.prepared import Prepared
+from coldstart.evaluation.gate import Check
+from coldstart.evaluation.leaderboard import USERS, read_table
+from coldstart.evaluation.summary import Summary
+from coldstart.params import load_params
+from coldstart.recipe import Recipe
+from coldstart.registry import champion as champions
+from coldstart.registry import gating, hearing, packaging, promotion
+from coldstart.registry.decision import Decision
+from coldstart.registry.hearing import Hearing
+from coldstart.served import Served
+from coldstart.stages import prepare, pretrain
 
 MODEL = "coldstart-tiny"
 
 
-def loosen(workspace: Path, **gate: Any) -> None:
+def change(workspace: Path, **sections: Any) -> None:
+    """Overlay sections of ``params.yaml``, or replace what is not a section."""
     params = yaml.safe_load((workspace / "params.yaml").read_text())
-    params["gate"] |= gate
+    for name, value in sections.items():
+        params[name] = params[name] | value if isinstance(value, dict) else value
     (workspace / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
 @pytest.fixture
-def verdict(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool | None]:
-    """What the pure decision says (None: what it would); its grounds are tested elsewhere."""
-    said: dict[str, bool | None] = {"promote": True}
-    decide = gating.decide
-
-    def tell(*args: Any, **kwargs: Any) -> Any:
-        made = decide(*args, **kwargs)
-        return made if said["promote"] is None else replace(made, promote=said["promote"])
-
-    monkeypatch.setattr(gating, "decide", tell)
-    return said
+def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A candidate passes, whatever a dozen users say; the checks are tested elsewhere."""
+    monkeypatch.setattr(gating, "all", lambda checks: True, raising=False)
 
 
-@pytest.mark.usefixtures("verdict")
+def checks(decision: Decision) -> dict[str, Check]:
+    return {check.name: check for check in decision.checks}
+
+
+def promoted(client: Any) -> Decision:
+    decision = gating.gate()
+    promotion.promote(client, decision)
+    return decision
+
+
+@pytest.mark.usefixtures("lenient")
 def test_a_candidate_that_passes_is_registered_promoted_and_recommends(
     workspace: Path, server: str, client: Any, tmp_path: Path
 ) -> None:
     """All through the server, as the DAG does it."""
     decision = gating.gate()
-    assert decision["champion"] is None
-    assert decision["incumbent"] == "popularity"
-    assert promotion.aliases(client, MODEL) == {"challenger": decision["version"]}
-    assert gating.gate()["version"] == decision["version"]  # a retry registers nothing new
-    promotion.promote(client, json.loads(json.dumps(decision)))
+    assert (decision.kind, decision.champion, decision.against) == ("first", None, "popularity")
+    assert promotion.aliases(client, MODEL) == {"challenger": decision.version}
+    assert gating.gate().version == decision.version  # a retry registers nothing new
+    (tmp_path / "decision.json").write_text(decision.travelling())
+    promotion.promote(client, Decision.read(tmp_path / "decision.json"))
     champion = promotion.require_champion(client, MODEL)
-    assert champion.tags["coldstart.sha256"] == decision["candidate"]["sha256"]
+    chosen, tags = Summary.load(layout.EVALUATION).candidate, champion.tags
+    assert tags["coldstart.sha256"] == sha256(workspace / "artifacts/shipped/bundle")
+    assert tags["coldstart.proof_sha256"] == sha256(gating.bundle_folder(*dict(chosen).values()))
+    assert tags["coldstart.proof_sha256"] != tags["coldstart.sha256"]
+    assert tags["coldstart.recipe"] == Recipe.load(layout.SHIPPED).digest
 
     packaging.fetch_files(champion, tmp_path / "files")
     for name in ("dvc.lock", "params.yaml"):
         assert (tmp_path / "files" / name).read_bytes() == (workspace / name).read_bytes()
     kept = json.loads((tmp_path / "files" / "decision.json").read_text())
     assert kept["evidence"]["n_users"] > 0
+    assert Recipe.load(tmp_path / "files") == Recipe.load(layout.SHIPPED)
 
     for path in packaging.download(champion, tmp_path).parents[1].rglob("*"):
         assert path.suffix not in {".pkl", ".pickle", ".pt", ".pth"}
@@ -65,6 +86,10 @@ def test_a_candidate_that_passes_is_registered_promoted_and_recommends(
     assert len(answer["found"][0]["recommendations"]) == 3
     assert answer["found"][0]["unknown_items"] == ["nothing"]
     assert "user 0: rating 9.0 of item 'i1' is not on the scale" in answer["refused"]
+
+
+def sha256(folder: Path) -> str:
+    return str(json.loads((folder / "manifest.json").read_text())["sha256"])
 
 
 def ask_in_a_fresh_process(uri: str) -> dict[str, Any]:
@@ -86,124 +111,149 @@ print(json.dumps({{"found": found, "refused": refused, "file": sys.modules["cold
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+def test_the_code_of_a_version_is_whole_and_no_more(tmp_path: Path, workspace: Path) -> None:
+    """It serves where nothing else of the program is; and stages, CLI and DAGs do not travel."""
+    folder = packaging.code(tmp_path / "code")
+    rooms = {path.name for path in folder.iterdir()}
+    assert not rooms & {"stages", "cli", "stack", "intake", "reporting", "tuning", "evaluation"}
+    code = f"""
+import sys
+sys.path[:] = [p for p in sys.path if "coldstart" not in p and p not in ("", {str(Path.cwd())!r})]
+sys.path.insert(0, {str(folder.parent)!r})
+from pathlib import Path
+from coldstart.registry.served_model import ServedModel
+from coldstart.served import Served
+served = Served.load(Path({str(workspace / "artifacts/shipped")!r}))
+found = served.recommend([{{"items": ["i1"], "ratings": [5]}}], k=2)
+assert len(found[0]["recommendations"]) == 2
+strays = [m for n, m in sys.modules.items() if n.split(".")[0] == "coldstart"]
+assert all(m.__file__.startswith({str(folder)!r}) for m in strays), strays
+"""
+    isolated = [sys.executable, "-I", "-c", code]
+    done = subprocess.run(isolated, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_candidate_that_fails_is_not_registered_but_the_evidence_is_kept(
     workspace: Path, client: Any
 ) -> None:
-    loosen(workspace, min_improvement=5.0)
+    change(workspace, gate={"min_improvement": 5.0})
     decision = gating.gate()
-    assert decision["promote"] is False
-    assert decision["version"] is None
-    assert any("must lie above 5" in reason for reason in decision["reasons"])
+    assert decision.promote is False
+    assert decision.version is None
+    assert any("must lie above 5" in reason for reason in decision.reasons)
     assert promotion.aliases(client, MODEL) == {}
     (run,) = client.search_runs([client.get_experiment_by_name(MODEL).experiment_id])
     assert run.data.tags["coldstart.gate"] == "keep"
     path = client.download_artifacts(run.info.run_id, "gate/decision.json")
-    assert json.loads(Path(path).read_text())["evidence"]["metric"] == "list_recall@10"
+    evidence = json.loads(Path(path).read_text())["evidence"]
+    assert evidence["metric"] == "list_recall@10"
+    assert 0 <= evidence["turned"][0] < 0.5
 
 
-def test_the_champion_itself_is_no_improvement(
-    workspace: Path, client: Any, verdict: dict[str, bool | None]
-) -> None:
-    promotion.promote(client, gating.gate())
-    verdict["promote"] = None
+@pytest.mark.usefixtures("workspace")
+def test_the_champion_itself_is_no_news(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(gating, "all", lambda checks: True, raising=False)
+        promoted(client)
     decision = gating.gate()
-    assert decision["promote"] is False
-    assert decision["reasons"] == ["the candidate is the champion, byte for byte"]
+    assert decision.promote is False
+    (reason,) = decision.reasons
+    assert reason == "the candidate is the champion, byte for byte: nothing new was learnt"
 
 
-@pytest.mark.usefixtures("verdict")
-def test_only_users_that_are_cold_for_both_are_compared(workspace: Path, client: Any) -> None:
-    """With folds by another seed, the champion was trained on most of today's cold users."""
-    promotion.promote(client, gating.gate())
-    params = yaml.safe_load((workspace / "params.yaml").read_text())
-    champion = promotion.require_champion(client, MODEL)
-    prepared, loaded = gating.Prepared.load(), gating.load_params()
-    _, same = gating._champion_results(champion, 0, prepared, loaded)
-    assert same == set(prepared.role_users(0, "cold").tolist())
+@pytest.mark.usefixtures("lenient")
+def test_the_same_recipe_on_other_data_is_a_refresh(workspace: Path, client: Any) -> None:
+    """Twenty users fewer at first; all of them are new to the champion then."""
+    first = promoted(client)
+    version = promotion.require_champion(client, MODEL)
+    champion = champions.load(version)
+    assert isinstance(champion, champions.Champion)
+    assert champion.recipe.digest == first.candidate.recipe
+    assert champion.turned is not None
+    assert champion.turned.variance > 0
+    prepared, params = Prepared.load(), load_params()
+    keys = prepared.users["key"].tolist()
+    assert champion.known_U.equal(marks(keys).sort()[0])
 
-    params["seed"] = 1
-    (workspace / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    from coldstart.stages import prepare
+    candidate = first.candidate.model_copy(update={"sha256": "another"})
+    heard = Hearing(candidate, Served.load(layout.SHIPPED), prepared, params)
+    ruling = heard.rule(champion, validation_ok=True)
+    assert (ruling.kind, ruling.against) == ("refresh", f"{candidate.method} v1")
+    found = {check.name: check for check in ruling.checks}
+    assert "improvement" not in found
+    assert found["as served"].text.startswith("not applicable: 0 users are new to both")
+    assert found["new ratings agree with what is known"].text.startswith("not applicable: ratings")
 
+    few = champions.Champion(
+        version, champion.served, champion.recipe, marks(keys[:60]), champion.turned
+    )
+    found = {check.name: check for check in heard.rule(few, validation_ok=True).checks}
+    cold = prepared.role_users(0, "cold")
+    assert f"for {(cold >= 60).sum()} users" in found["as served"].text
+    assert (
+        "of 60 users who are new to the champion"
+        in found["new ratings agree with what is known"].text
+    )
+
+
+@pytest.mark.usefixtures("lenient")
+def test_another_recipe_of_this_run_is_compared_by_the_results_of_the_run(
+    workspace: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = promoted(client)
+    champion = champions.load(promotion.require_champion(client, MODEL))
+    assert isinstance(champion, champions.Champion)
+    ridge = Recipe.of(load_params(), "ridge", 0)
+    monkeypatch.setattr(hearing, "Learning", None)  # nothing is learnt
+    heard = Hearing(first.candidate, champion.served, Prepared.load(), load_params())
+    found = heard._results_of(ridge)
+    users = read_table(USERS)
+    own = users[(users["method"] == "ridge") & (users["role"] == "cold")]
+    assert found.equals(own)
+
+
+@pytest.mark.usefixtures("lenient")
+def test_a_champion_of_another_split_is_learnt_on_this_one(workspace: Path, client: Any) -> None:
+    """The run has no such recipe any more, and other folds: it is compared all the same."""
+    promoted(client)
+    champion = champions.load(promotion.require_champion(client, MODEL))
+    assert isinstance(champion, champions.Champion)
+    bias = {"bias": {"item_damping": 7.0, "user_damping": 5.0, "attribute_penalty": 60.0}}
+    old = Recipe.of(load_params(), "bias", 0)
+    change(workspace, seed=1, baselines=bias)
     prepare.run()
-    other = gating.Prepared.load()
-    _, cold = gating._champion_results(champion, 0, other, gating.load_params())
-    assert cold == same  # roles depend on the champion's seed and the users' keys alone
-    assert cold != set(other.role_users(0, "cold").tolist())
+    pretrain.run()
+    now = load_params()
+    assert Recipe.of(now, "bias", 0).digest != old.digest
+    chosen = gating.Candidate(
+        method="ridge", fold=0, seed=0, recipe="r", proof_sha256="p", sha256="s"
+    )
+    heard = Hearing(chosen, champion.served, Prepared.load(), now)
+    found = heard._results_of(old)
+    assert set(found["user"]) == set(heard._cold.episodes.users_B.tolist())
+    assert found["mse"].notna().all()
 
 
-@pytest.mark.usefixtures("verdict")
-def test_the_contest_is_among_the_users_that_are_cold_for_both(
+@pytest.mark.usefixtures("lenient")
+def test_a_champion_without_its_recipe_is_replaced_by_what_beats_the_reference(
     workspace: Path, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The champion has seen some of the candidate's cold users, and has cold users of its own."""
-    promotion.promote(client, gating.gate())
-    monkeypatch.setattr(gating, "_sha256", lambda folder: "another model")
-    champion_results, decide = gating._champion_results, gating.decide
-    both: set[int] = set()
-
-    def half(*args: Any) -> Any:
-        results, cold = champion_results(*args)
-        both.update(sorted(cold)[::2])
-        return results, both | {-1, -2}
-
-    met: list[Any] = []
-
-    def watched(contest: Any, **facts: Any) -> Any:
-        met.append(contest)
-        return decide(contest, **facts)
-
-    monkeypatch.setattr(gating, "_champion_results", half)
-    monkeypatch.setattr(gating, "decide", watched)
-    decision = gating.gate()
-    (contest,) = met
-    assert len(both) >= 5
-    for name in (contest.candidate, contest.incumbent):
-        assert set(contest.rows.loc[contest.rows["method"] == name, "user"]) == both
-    assert set(contest.segments["user"]) == both
-    (run,) = client.search_runs([client.get_experiment_by_name(MODEL).experiment_id])
-    path = client.download_artifacts(run.info.run_id, "gate/decision.json")
-    assert json.loads(Path(path).read_text())["evidence"]["n_users"] == len(both)
-    assert decision["candidate"]["sha256"] == "another model"
-
-    params = yaml.safe_load((workspace / "params.yaml").read_text())
-    params["evaluate"]["min_segment"] = len(both) + 1
-    (workspace / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    assert f"only {len(both)} users are cold for both" in gating.gate()["summary"]
+    promoted(client)
+    monkeypatch.setattr(champions, "RECIPE", "nothing.json")
+    champion = champions.load(promotion.require_champion(client, MODEL))
+    assert isinstance(champion, str)
+    candidate = gating._candidate()
+    heard = Hearing(candidate, Served.load(layout.SHIPPED), Prepared.load(), load_params())
+    ruling = heard.rule(champion, validation_ok=True)
+    assert (ruling.kind, ruling.against) == ("first", "popularity")
+    assert ruling.checks[0].name == "comparable"
+    assert "v1 was registered without its recipe" in ruling.checks[0].text
+    assert "`coldstart rollback` returns to it" in ruling.checks[0].text
 
 
-@pytest.mark.usefixtures("verdict")
-def test_a_champion_of_a_version_with_other_sections_is_compared(
-    workspace: Path, client: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    promotion.promote(client, gating.gate())
-    champion = promotion.require_champion(client, MODEL)
-    download = packaging.download
-
-    def older(*args: Any) -> Path:
-        path = download(*args) / "params.yaml"
-        raw = yaml.safe_load(path.read_text())
-        del raw["tune"], raw["tuned"]
-        path.write_text(yaml.safe_dump(raw | {"former": {"size": 1}}))
-        return path.parent
-
-    prepared, params = gating.Prepared.load(), gating.load_params()
-    expected = gating._champion_results(champion, 0, prepared, params)
-    monkeypatch.setattr(packaging, "download", older)
-    results, cold = gating._champion_results(champion, 0, prepared, params)
-    assert cold == expected[1] != set()
-    assert results.equals(expected[0])
-
-
-@pytest.mark.usefixtures("verdict")
-def test_too_few_common_cold_users_keep_the_champion(
-    workspace: Path, client: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    promotion.promote(client, gating.gate())
-    monkeypatch.setattr(gating, "_sha256", lambda folder: "another model")
-    params = yaml.safe_load((workspace / "params.yaml").read_text())
-    params["evaluate"]["min_segment"] = 1000
-    (workspace / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    decision = gating.gate()
-    assert decision["promote"] is False
-    assert "users are cold for both" in decision["summary"]
+def test_what_ships_is_the_candidates_recipe(workspace: Path, client: Any) -> None:
+    recipe = Recipe.load(layout.SHIPPED)
+    recipe.model_copy(update={"sections": {}}).save(layout.SHIPPED)
+    with pytest.raises(gating.ArtefactError, match="another recipe than the candidate's"):
+        gating.gate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -10,24 +11,36 @@ from typing import Any
 import pytest
 
 from coldstart.errors import GateError, ServiceError
+from coldstart.evaluation.gate import Check
 from coldstart.registry import promotion
+from coldstart.registry.decision import Candidate, Decision, Incumbent
 from coldstart.registry.promotion import CHALLENGER, CHAMPION, PREVIOUS
 
 MODEL = "coldstart-x"
 
 
-def decision(sha: str, against: str | None, *, promote: bool = True) -> dict[str, Any]:
-    return {
-        "model": MODEL,
-        "run_key": f"run-{sha}",
-        "candidate": {"method": "bayes_head", "sha256": sha},
-        "champion": None if against is None else {"version": against},
-        "promote": promote,
-        "reasons": [] if promote else ["it is worse"],
-    }
+def decision(sha: str, against: str | None, *, promote: bool = True) -> Decision:
+    candidate = Candidate(
+        method="bayes_head", fold=0, seed=0, recipe="r", proof_sha256="p", sha256=sha
+    )
+    champion = None
+    if against is not None:
+        champion = Incumbent(version=against, method="ridge", recipe="", sha256="")
+    return Decision(
+        model=MODEL,
+        run_key=f"run-{sha}",
+        kind="first" if champion is None else "challenge",
+        candidate=candidate,
+        champion=champion,
+        against="popularity",
+        promote=promote,
+        checks=(
+            Check("improvement", promote, None, None, "it is better" if promote else "it is worse"),
+        ),
+    )
 
 
-def registered(client: Any, made: dict[str, Any]) -> str:
+def registered(client: Any, made: Decision) -> str:
     return promotion.register(client, made, "", "somewhere").version
 
 
@@ -165,4 +178,16 @@ def test_nothing_registered(client: Any) -> None:
 def test_a_file_that_is_no_decision(tmp_path: Path) -> None:
     (tmp_path / "decision.json").write_text('{"promote": true}')
     with pytest.raises(GateError, match="not a decision"):
-        promotion.read_decision(tmp_path / "decision.json")
+        Decision.read(tmp_path / "decision.json")
+
+
+def test_a_decision_travels_without_its_evidence(tmp_path: Path) -> None:
+    made = decision("b", "1").model_copy(update={"evidence": {"much": [1, 2]}})
+    (tmp_path / "decision.json").write_text(made.travelling())
+    read = Decision.read(tmp_path / "decision.json")
+    assert read == made.model_copy(update={"evidence": {}})
+    assert read.key == made.key
+    seen = json.loads(made.travelling())  # as a DAG and `coldstart run` read it
+    assert seen["summary"] == "challenge: promote: bayes_head against popularity: it is better"
+    assert seen["champion"]["version"] == "1"
+    assert (seen["promote"], seen["reasons"]) == (True, [])

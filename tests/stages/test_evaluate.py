@@ -22,6 +22,7 @@ from coldstart.errors import ArtefactError, EvaluationError, ParamsError
 from coldstart.evaluation import experiment, shuffled_labels
 from coldstart.evaluation import leaderboard as board
 from coldstart.evaluation.metrics import METRICS, Metric
+from coldstart.evaluation.summary import Summary
 from coldstart.methods import bundle_folder, load_method
 from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
@@ -113,7 +114,7 @@ def test_every_cold_user_counts_once() -> None:
 
 @pytest.mark.usefixtures("evaluated")
 def test_the_candidate_is_the_best_on_validation_users() -> None:
-    users, summary = board.read_table(board.USERS), board.read_summary()
+    users, summary = board.read_table(board.USERS), Summary.load(layout.EVALUATION)
     rows = users[users["role"] == "validation"]
     rows = rows[~rows["method"].isin(["random", "constant"])]
     worth = rows.groupby(["method", "k"])["list_recall@10"].mean().groupby("method").mean()

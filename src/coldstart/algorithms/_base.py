@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import torch
 from torch import Tensor
 
+from coldstart.data.choices import Chooser
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
@@ -99,14 +100,14 @@ class MetaLearner(Recommender, Generic[P]):
             gradients = torch.autograd.grad(loss, list(theta.values()), materialize_grads=True)
         return loss.detach(), dict(zip(theta, gradients, strict=True))
 
-    def calibrated(self, episodes: Episodes, shots: Sequence[int]) -> Self:
+    def calibrated(self, validation: Chooser, shots: Sequence[int]) -> Self:
         """The same with what is left to fit once theta is chosen; by default nothing is.
 
         Args:
-            episodes: validation users, judged by ratings that no evaluation reads.
+            validation: users judged by ratings that no evaluation reads, or what they chose.
             shots: support sizes.
         """
-        del episodes, shots
+        del validation, shots
         return self
 
     def with_theta(self, theta: Theta) -> Self:

@@ -35,6 +35,7 @@ from coldstart.algorithms._base import Theta
 from coldstart.algorithms._multitask_items import Items, inputs, tables, user_inputs
 from coldstart.algorithms._multitask_server import MultiTaskServer, Tables
 from coldstart.algorithms._ranks_apart import RanksApart
+from coldstart.data.choices import Chooser, choose
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.exposure import chosen, model_of
@@ -163,20 +164,22 @@ class MultiTask(RanksApart[MultiTaskParams]):
         spread = theta["log_spread"].exp()
         return Prediction(served.mean, spread * (variance_BQ + self.backbone.noise))
 
-    def calibrated(self, episodes: Episodes, shots: Sequence[int]) -> Self:
+    def calibrated(self, validation: Chooser, shots: Sequence[int]) -> Self:
         """Its variances scaled to be the squared errors on average, over users and shots."""
         if not isinstance(self.head, RatingHead):
             return self
-        ratios = []
+        spread = choose(validation, "log_spread", lambda users: self._log_spread(users, shots))
+        return self.with_theta(self.theta | {"log_spread": self.theta["log_spread"] + spread})
+
+    def _log_spread(self, episodes: Episodes, shots: Sequence[int]) -> float:
+        episodes, ratios = episodes.to(self.theta["log_spread"].device), []
         for k in shots:
             state = self.adapt(episodes.support.first(k))
             mean_BQ, variance_BQ = self.score(state, episodes.items_BQ)
             assert variance_BQ is not None
             error_BQ = (mean_BQ - episodes.targets_BQ).square() / variance_BQ
             ratios.append(episodes.mean_over_users(error_BQ))
-        spread = torch.stack(ratios).mean().clamp(min=LEAST_FACTOR).log()
-        spread = spread.to(self.theta["log_spread"].dtype)
-        return self.with_theta(self.theta | {"log_spread": self.theta["log_spread"] + spread})
+        return float(torch.stack(ratios).mean().clamp(min=LEAST_FACTOR).log())
 
     def score_catalogue(self, state: State) -> Prediction:
         """See :meth:`Recommender.score_catalogue`."""

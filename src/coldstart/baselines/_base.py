@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from coldstart.data.episodes import Episodes, History
+from coldstart.data.choices import Chooser
+from coldstart.data.episodes import History
 from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
 from coldstart.models.recommender import Recommender
@@ -34,15 +35,16 @@ class Baseline(Recommender):
     @classmethod
     @abstractmethod
     def fit(
-        cls, history: History, backbone: Backbone, validation: Episodes, params: Any, seed: int
+        cls, history: History, backbone: Backbone, validation: Chooser, params: Any, seed: int
     ) -> Self:
         """Fit on the historical users.
 
         Args:
             history: Ratings of historical users.
             backbone: Fitted on the same history; of kind ``reads`` if that is not None.
-            validation: Episodes of users in neither ``history`` nor the cold users; their queries
-                are ratings that no evaluation reads.
+            validation: Episodes of users in neither ``history`` nor the cold users, whose queries
+                are ratings that no evaluation reads; or what they chose, where ``history`` is
+                everybody's. What is fitted on them goes through ``choose``.
             params: An instance of ``cls.Params``.
             seed: Of everything random.
         """

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from coldstart.baselines._base import ItemTable
+from coldstart.data.choices import Chooser, choose
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.floors import LEAST_NOISE
 from coldstart.models.foldin import FoldIn, found_in, predictive
@@ -34,12 +35,13 @@ class LinearPosterior(ItemTable):
     penalty_D: Tensor
     noise: float  # s2, squared target units
 
-    def calibrated(self, validation: Episodes) -> Self:
+    def calibrated(self, validation: Chooser) -> Self:
         """The same with the noise that maximises the likelihood of the validation users' queries.
 
         Over all support sizes; the mean does not depend on it.
         """
-        return replace(self, noise=replace(self, noise=1.0)._likeliest_noise(validation))
+        relative = replace(self, noise=1.0)
+        return replace(self, noise=choose(validation, "noise", relative._likeliest_noise))
 
     def adapt(self, support: Support) -> State:
         """The posterior in float64, in units of the noise."""

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from coldstart.baselines._offsets import BiasParams, OffsetModel, fit_offsets
-from coldstart.data.episodes import Episodes, History, Support
+from coldstart.data.choices import Chooser
+from coldstart.data.episodes import History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.recommender import Prediction, State
 from coldstart.params import Section
@@ -27,7 +28,7 @@ class Bias(OffsetModel):
         cls,
         history: History,
         backbone: Backbone,
-        validation: Episodes,
+        validation: Chooser,
         params: BiasParams,
         seed: int,
     ) -> Self:

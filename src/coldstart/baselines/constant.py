@@ -9,7 +9,8 @@ import torch
 
 from coldstart.baselines._base import Empty
 from coldstart.baselines._item_scores import ItemScores
-from coldstart.data.episodes import Episodes, History
+from coldstart.data.choices import Chooser
+from coldstart.data.episodes import History
 from coldstart.models.backbone import Backbone
 
 
@@ -21,7 +22,7 @@ class Constant(ItemScores):
 
     @classmethod
     def fit(
-        cls, history: History, backbone: Backbone, validation: Episodes, params: Empty, seed: int
+        cls, history: History, backbone: Backbone, validation: Chooser, params: Empty, seed: int
     ) -> Self:
         """Take the mean of all ratings, which no other constant beats in squared error."""
         return cls(torch.full((history.n_items,), float(history.targets_R.double().mean())))

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from coldstart.baselines._base import ItemTable
-from coldstart.data.episodes import Episodes, History, Support
+from coldstart.data.choices import Chooser
+from coldstart.data.episodes import History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.deepfm import DeepFM, fit_deepfm
 from coldstart.models.recommender import Prediction, State
@@ -38,7 +39,7 @@ class DeepFMBaseline(ItemTable):
         cls,
         history: History,
         backbone: Backbone,
-        validation: Episodes,
+        validation: Chooser,
         params: DeepFMParams,
         seed: int,
     ) -> Self:

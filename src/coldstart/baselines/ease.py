@@ -13,6 +13,7 @@ from torch.nn.functional import embedding_bag, pad
 
 from coldstart.baselines._item_gram import ItemGram
 from coldstart.baselines._offsets import BiasParams, OffsetModel, fit_offsets
+from coldstart.data.choices import Chooser, choose
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.recommender import Prediction, State, kept
@@ -54,7 +55,7 @@ class Ease(OffsetModel):
         cls,
         history: History,
         backbone: Backbone,
-        validation: Episodes,
+        validation: Chooser,
         params: EaseParams,
         seed: int,
     ) -> Self:
@@ -69,7 +70,8 @@ class Ease(OffsetModel):
             row_N=gram.rows(history.n_items),
             weights_MM=pad(weights_MM.float(), (1, 0, 1, 0)),
         )
-        return replace(model, weights_MM=model.weights_MM * model._gain(validation))
+        gain = choose(validation, "gain", model._gain)
+        return replace(model, weights_MM=model.weights_MM * gain)
 
     def adapt(self, support: Support) -> State:
         """The user's offset, and what their residuals add to each item."""

@@ -14,7 +14,8 @@ from torch import Tensor
 from coldstart.baselines._item_gram import ItemGram
 from coldstart.baselines._offsets import BiasParams, fit_offsets
 from coldstart.baselines._posterior import LinearPosterior
-from coldstart.data.episodes import Episodes, History
+from coldstart.data.choices import Chooser
+from coldstart.data.episodes import History
 from coldstart.models.backbone import Backbone
 from coldstart.params import Section, search
 
@@ -54,7 +55,7 @@ class GP(LinearPosterior):
 
     @classmethod
     def fit(
-        cls, history: History, backbone: Backbone, validation: Episodes, params: GPParams, seed: int
+        cls, history: History, backbone: Backbone, validation: Chooser, params: GPParams, seed: int
     ) -> Self:
         """Offsets first, then the covariance of what they leave."""
         offsets = fit_offsets(history, params)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from coldstart.baselines._base import Empty
 from coldstart.baselines._item_scores import ItemScores
-from coldstart.data.episodes import Episodes, History
+from coldstart.data.choices import Chooser
+from coldstart.data.episodes import History
 from coldstart.models.backbone import Backbone
 
 
@@ -26,7 +27,7 @@ class ItemMean(ItemScores):
 
     @classmethod
     def fit(
-        cls, history: History, backbone: Backbone, validation: Episodes, params: Empty, seed: int
+        cls, history: History, backbone: Backbone, validation: Chooser, params: Empty, seed: int
     ) -> Self:
         """Average, and shrink by the two variances."""
         targets_R = history.targets_R.double()

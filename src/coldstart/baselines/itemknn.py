@@ -17,7 +17,8 @@ from coldstart.baselines._offsets import (
     fit_offsets,
     residual_matrices,
 )
-from coldstart.data.episodes import Episodes, History, Support
+from coldstart.data.choices import Chooser
+from coldstart.data.episodes import History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.recommender import Prediction, State, kept
 from coldstart.params import Section, search
@@ -69,7 +70,7 @@ class ItemKNN(OffsetModel):
         cls,
         history: History,
         backbone: Backbone,
-        validation: Episodes,
+        validation: Chooser,
         params: ItemKNNParams,
         seed: int,
     ) -> Self:

@@ -9,7 +9,8 @@ import torch
 
 from coldstart.baselines._base import Empty
 from coldstart.baselines._item_scores import ItemScores
-from coldstart.data.episodes import Episodes, History
+from coldstart.data.choices import Chooser
+from coldstart.data.episodes import History
 from coldstart.models.backbone import Backbone
 
 SPAN = 0.01
@@ -24,7 +25,7 @@ class Popularity(ItemScores):
 
     @classmethod
     def fit(
-        cls, history: History, backbone: Backbone, validation: Episodes, params: Empty, seed: int
+        cls, history: History, backbone: Backbone, validation: Chooser, params: Empty, seed: int
     ) -> Self:
         """Count ratings; items with the same count tie."""
         count_N = torch.bincount(history.items_R, minlength=history.n_items)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from coldstart.baselines._base import Baseline, Empty
-from coldstart.data.episodes import Episodes, History, Support
+from coldstart.data.choices import Chooser
+from coldstart.data.episodes import History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.recommender import Prediction, State
 
@@ -30,7 +31,7 @@ class Random(Baseline):
 
     @classmethod
     def fit(
-        cls, history: History, backbone: Backbone, validation: Episodes, params: Empty, seed: int
+        cls, history: History, backbone: Backbone, validation: Chooser, params: Empty, seed: int
     ) -> Self:
         """Between the lowest and the highest target."""
         low, high = history.targets_R.min(), history.targets_R.max()

@@ -9,7 +9,8 @@ import torch
 from pydantic import Field
 
 from coldstart.baselines._posterior import LinearPosterior
-from coldstart.data.episodes import Episodes, History
+from coldstart.data.choices import Chooser
+from coldstart.data.episodes import History
 from coldstart.models.backbone import Backbone
 from coldstart.params import Section, search
 
@@ -42,7 +43,7 @@ class Ridge(LinearPosterior):
         cls,
         history: History,
         backbone: Backbone,
-        validation: Episodes,
+        validation: Chooser,
         params: RidgeParams,
         seed: int,
     ) -> Self:

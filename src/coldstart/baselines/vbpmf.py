@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from coldstart.baselines._base import Empty, ItemTable
+from coldstart.data.choices import Chooser, choose
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.foldin import FoldIn, found_in, predictive
@@ -42,7 +43,7 @@ class VBPMF(ItemTable):
 
     @classmethod
     def fit(
-        cls, history: History, backbone: Backbone, validation: Episodes, params: Empty, seed: int
+        cls, history: History, backbone: Backbone, validation: Chooser, params: Empty, seed: int
     ) -> Self:
         """Take over the backbone's table for new users and scale the noise."""
         return cls(**cls.taken_over(backbone)).with_likeliest_noise(validation)
@@ -60,11 +61,15 @@ class VBPMF(ItemTable):
             "noise": float(backbone.noise),
         }
 
-    def with_likeliest_noise(self, validation: Episodes) -> Self:
+    def with_likeliest_noise(self, validation: Chooser) -> Self:
         """The same with the noise scaled by one of ``SCALES``, over all support sizes."""
-        scaled = [replace(self, noise=self.noise * scale) for scale in SCALES]
-        surprises = [model._surprise(validation) for model in scaled]
-        return scaled[surprises.index(min(surprises))]
+
+        def likeliest(episodes: Episodes) -> float:
+            scaled = [replace(self, noise=self.noise * scale) for scale in SCALES]
+            surprises = [model._surprise(episodes) for model in scaled]
+            return SCALES[surprises.index(min(surprises))]
+
+        return replace(self, noise=self.noise * choose(validation, "scale", likeliest))
 
     def adapt(self, support: Support) -> State:
         """Mean and covariance of the weights."""

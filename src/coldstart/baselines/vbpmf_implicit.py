@@ -16,6 +16,7 @@ from torch import Tensor
 
 from coldstart.baselines._base import Empty
 from coldstart.baselines.vbpmf import VBPMF, VBPMFServer
+from coldstart.data.choices import Chooser, choose
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.description import descriptions
@@ -42,7 +43,7 @@ class VBPMFImplicit(VBPMF):
 
     @classmethod
     def fit(
-        cls, history: History, backbone: Backbone, validation: Episodes, params: Empty, seed: int
+        cls, history: History, backbone: Backbone, validation: Chooser, params: Empty, seed: int
     ) -> Self:
         """Take over the backbone's table and choice map, scale the noise, calibrate."""
         model = cls(
@@ -52,9 +53,13 @@ class VBPMFImplicit(VBPMF):
             damping=float(backbone.choice_damping),
             calibration_K3=torch.tensor([[0.0, 1.0, 1.0]]),
         ).with_likeliest_noise(validation)
-        sizes = range(validation.support.items_BS.shape[1] + 1)
-        fitted = [model._calibration(validation, k) for k in sizes]
-        return replace(model, calibration_K3=torch.stack(fitted))
+
+        def calibrations(episodes: Episodes) -> list[list[float]]:
+            sizes = range(episodes.support.items_BS.shape[1] + 1)
+            return [model._calibration(episodes, k).tolist() for k in sizes]
+
+        fitted = choose(validation, "calibration_K3", calibrations)
+        return replace(model, calibration_K3=torch.tensor(fitted))
 
     def adapt(self, support: Support) -> State:
         """As vbpmf, and the calibration for the number of ratings."""

@@ -23,6 +23,7 @@ from coldstart.cli.pipeline import (
     prepare,
     pretrain,
     report,
+    ship,
     validate,
 )
 from coldstart.cli.recommend import recommend
@@ -47,7 +48,7 @@ MODELS = "The registry"
 STACK = "The stack"
 
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    PIPELINE: (validate, prepare, pretrain, meta_train, combine, evaluate, report),
+    PIPELINE: (validate, prepare, pretrain, meta_train, combine, evaluate, report, ship),
     RESULTS: (leaderboard, compare, tune),
     DATA: (fetch, import_, accept),
     STACK: (work, params, up, down, run),

@@ -87,6 +87,17 @@ def evaluate() -> None:
     _stage("evaluate", run)
 
 
+def ship() -> None:
+    """Learn the candidate's recipe again from every user and every rating: what is served."""
+
+    def run() -> None:
+        from coldstart.stages.ship import run
+
+        run()
+
+    _stage("ship", run)
+
+
 def report() -> None:
     """Write report.html and leaderboard.md."""
 

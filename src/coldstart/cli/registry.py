@@ -28,7 +28,7 @@ def gate() -> None:
     from coldstart.registry.gating import gate
 
     with store.needed():
-        print(json.dumps(gate(), sort_keys=True))
+        print(gate().travelling())
 
 
 Dataset = Annotated[
@@ -43,9 +43,10 @@ def promote(
 ) -> None:
     """Make the version of a decision the champion; the same decision again changes nothing."""
     from coldstart.registry import promotion, store
+    from coldstart.registry.decision import Decision
 
     with store.needed():
-        version = promotion.promote(store.client(), promotion.read_decision(decision))
+        version = promotion.promote(store.client(), Decision.read(decision))
     print(json.dumps(version.as_json(), sort_keys=True))
 
 
@@ -67,7 +68,7 @@ def champion(
     model: Dataset = None,
     files: Annotated[
         Path | None,
-        typer.Option(help="Folder for its dvc.lock, params.yaml and decision.json."),
+        typer.Option(help="Folder for its dvc.lock, params.yaml, recipe and decision."),
     ] = None,
 ) -> None:
     """Show what is served; with --files, fetch what reproduces it."""

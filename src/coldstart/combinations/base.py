@@ -12,9 +12,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from coldstart.data.episodes import Episodes
-from coldstart.data.prepared import Prepared
-from coldstart.data.spare import spare_episodes
+from coldstart.data.choices import Chooser
+from coldstart.data.episodes import History
 from coldstart.models.backbone import Backbone
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params, Section
@@ -24,24 +23,19 @@ from coldstart.training.loop import Sampler
 
 @dataclass(frozen=True)
 class Ingredients:
-    """Of one fold and training seed."""
+    """Of one history and training seed."""
 
     methods: Mapping[str, Recommender]  # in the order in which the section names them
-    prepared: Prepared
+    history: History
+    validation: Chooser  # what is fitted on validation users goes through `choose`
     backbone: Backbone  # with its cross-fitted tables, which bundles of methods lack
     params: Params
-    fold: int
     seed: int
 
     def episodes(self) -> Sampler:
         """Training episodes of the historical users, as in meta-training."""
         generator = torch.Generator().manual_seed(self.seed)
-        history = self.prepared.history(self.fold)
-        return training_episodes(self.params, history, self.backbone.group_U, generator)
-
-    def spare(self) -> Episodes:
-        """Validation users, judged by ratings that no evaluation reads."""
-        return spare_episodes(self.prepared, self.fold)
+        return training_episodes(self.params, self.history, self.backbone.group_U, generator)
 
 
 class Combination(ABC):

@@ -25,6 +25,7 @@ from torch import Tensor
 from coldstart.algorithms import ALGORITHMS
 from coldstart.baselines import BASELINES
 from coldstart.combinations.base import Combination, Ingredients
+from coldstart.data.choices import Chooser, choose
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.bundle import Bundle
 from coldstart.models.floors import LEAST_FACTOR
@@ -75,24 +76,30 @@ class Blend(Combination, Recommender):
     @classmethod
     def make(cls, section: BlendParams, ingredients: Ingredients) -> Self:
         """Fit the weights; members that are of no use at any K are not kept."""
-        return cls.fit(ingredients.methods, ingredients.spare(), section.shrinkage)
+        return cls.fit(ingredients.methods, ingredients.validation, section.shrinkage)
 
     @classmethod
-    def fit(cls, members: Mapping[str, Recommender], episodes: Episodes, shrinkage: float) -> Self:
+    def fit(cls, members: Mapping[str, Recommender], validation: Chooser, shrinkage: float) -> Self:
         """Weights for every K up to the size of the support pool, then the variance's factors."""
-        moments = [
-            error_moments(_predictions(members, episodes, k), episodes)
-            for k in range(episodes.support.items_BS.shape[1] + 1)
-        ]
-        weights_KM = simplex_weights(over_neighbours(torch.stack(moments)), shrinkage)
+
+        def weights(episodes: Episodes) -> list[list[float]]:
+            moments = [
+                error_moments(_predictions(members, episodes, k), episodes)
+                for k in range(episodes.support.items_BS.shape[1] + 1)
+            ]
+            chosen_KM = simplex_weights(over_neighbours(torch.stack(moments)), shrinkage)
+            return chosen_KM.float().tolist()
+
+        weights_KM = torch.tensor(choose(validation, "weights_KM", weights))
         useful_M = (weights_KM > 0).any(0)
         kept = [member for member, useful in zip(members, useful_M, strict=True) if useful]
         blend = cls(
             {name: members[name] for name in kept},
-            weights_KM[:, useful_M].float(),
+            weights_KM[:, useful_M],
             torch.ones(len(weights_KM)),
         )
-        return cls(blend.members, blend.weights_KM, blend._variance_factors(episodes))
+        factor_K = choose(validation, "factor_K", blend._variance_factors)
+        return cls(blend.members, blend.weights_KM, torch.tensor(factor_K))
 
     def adapt(self, support: Support) -> State:
         """The states of all members, and the weights for the number of ratings."""
@@ -165,7 +172,7 @@ class Blend(Combination, Recommender):
             members[part["name"]] = kind.from_bundle(Bundle(part["kind"], part["config"], tensors))
         return cls(members, bundle.tensors["weights_KM"], bundle.tensors["factor_K"])
 
-    def _variance_factors(self, episodes: Episodes) -> Tensor:
+    def _variance_factors(self, episodes: Episodes) -> list[float]:
         """Mean of squared error over variance for each K, averaged over neighbouring K."""
         ratios = []
         for k in range(len(self.weights_KM)):
@@ -173,10 +180,11 @@ class Blend(Combination, Recommender):
                 self.adapt(episodes.support.first(k)), episodes.items_BQ
             )
             if variance_BQ is None:
-                return self.factor_K
+                return self.factor_K.tolist()
             error_BQ = (mean_BQ - episodes.targets_BQ).square() / variance_BQ
             ratios.append(episodes.mean_over_users(error_BQ))
-        return over_neighbours(torch.stack(ratios)).float().clamp(min=LEAST_FACTOR)
+        averaged_K = over_neighbours(torch.stack(ratios)).float().clamp(min=LEAST_FACTOR)
+        return averaged_K.tolist()
 
 
 def error_moments(predictions_MBQ: Tensor, episodes: Episodes) -> Tensor:

@@ -85,11 +85,11 @@ class List(Combination, Recommender):
     @classmethod
     def make(cls, section: ListParams, ingredients: Ingredients) -> Self:
         """Fit the signals on the historical users, then what they count."""
-        history, seed = ingredients.prepared.history(ingredients.fold), ingredients.seed
+        history, seed = ingredients.history, ingredients.seed
         backbone = with_exposure(ingredients.backbone, history, section.exposure, seed)
         company = Company.fit(history, section.below, section.penalty, section.max_items)
         signals = Signals(backbone, company.items_M, company.weights, torch.tensor(section.below))
-        most = max(ingredients.prepared.shots)
+        most = max(ingredients.params.prepare.shots)
         learnt_from = lessons(
             signals, company, history, draws=section.draws, max_support=most, seed=seed
         )

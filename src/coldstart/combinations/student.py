@@ -34,6 +34,7 @@ from coldstart.combinations._student_list import ListHead, ListStudentServer, te
 from coldstart.combinations.base import Combination, Ingredients
 from coldstart.combinations.blend import over_neighbours
 from coldstart.combinations.lessons import Components, Lessons, lessons
+from coldstart.data.choices import choose
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.bundle import Bundle
 from coldstart.models.exposure import chosen
@@ -105,8 +106,8 @@ class Student(Combination, Recommender):
         teacher, seed = ingredients.methods[section.teacher], ingredients.seed
         taught, found = lessons(teacher, ingredients.episodes(), section.factors, seed)
         student = cls(learn(taught, start(found), section, seed), torch.ones(1))
-        error_K = student._squared_error(ingredients.spare())
-        return cls(student.theta, error_K, ListHead.of(teacher))
+        variance_K = choose(ingredients.validation, "variance_K", student._squared_error)
+        return cls(student.theta, torch.tensor(variance_K), ListHead.of(teacher))
 
     def adapt(self, support: Support) -> State:
         """One solve per user, and one of choice where the teacher makes lists."""
@@ -175,13 +176,14 @@ class Student(Combination, Recommender):
     def _fold_in(self) -> FoldIn:
         return fold_in(self.theta)
 
-    def _squared_error(self, episodes: Episodes) -> Tensor:
+    def _squared_error(self, episodes: Episodes) -> list[float]:
         """Mean over users for each K, averaged over neighbouring K."""
         errors = []
         for k in range(episodes.support.items_BS.shape[1] + 1):
             mean_BQ = self.score(self.adapt(episodes.support.first(k)), episodes.items_BQ).mean
             errors.append(episodes.mean_over_users((mean_BQ - episodes.targets_BQ).square()))
-        return over_neighbours(torch.stack(errors)).float().clamp(min=LEAST_NOISE)
+        averaged_K = over_neighbours(torch.stack(errors)).float().clamp(min=LEAST_NOISE)
+        return averaged_K.tolist()
 
 
 class StudentServer(FoldInServer):

@@ -101,7 +101,10 @@ class Prepared:
 
     def history(self, fold: int) -> History:
         """:meth:`history_rows` as tensors."""
-        table = self.history_rows(fold)
+        return self.as_history(self.history_rows(fold), fold)
+
+    def as_history(self, table: pd.DataFrame, fold: int) -> History:
+        """Rows of ``ratings``, sorted by user and item, as tensors in the unit of ``fold``."""
         return History(
             users_R=torch.from_numpy(table["user"].to_numpy(dtype="int64")),
             items_R=torch.from_numpy(table["item"].to_numpy(dtype="int64")),

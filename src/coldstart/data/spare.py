@@ -8,8 +8,10 @@ and the validation score of a method, by which methods are chosen, stays one on 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import torch
 
+from coldstart.data.choices import Choices
 from coldstart.data.episodes import Episodes
 from coldstart.data.prepared import Prepared
 
@@ -29,10 +31,41 @@ def spare_episodes(prepared: Prepared, fold: int) -> Episodes:
     if prepared.summary["cut"] is not None:
         ratings = ratings[ratings["timestamp"] <= prepared.summary["cut"]]
     used = prepared.episodes[prepared.episodes["fold"] == fold]
+    return _with_query(prepared, fold, episodes, _but(ratings, used)) or episodes
+
+
+def spare_choices(prepared: Prepared, fold: int) -> Choices:
+    """Validation users who are asked by their spare ratings, and whose other ratings are known."""
+    spare = spare_episodes(prepared, fold)
+    judged = prepared.eval_episodes(fold, "validation")
+    row_B = torch.searchsorted(judged.users_B, spare.users_B)
+    items_BX = torch.cat([judged.support.items_BS, judged.items_BQ], 1)[row_B]
+    own_BQ = spare.items_BQ.masked_fill(~spare.mask_BQ, 0)
+    # where nothing is spare the evaluated query has to do
+    spared_BX = (items_BX.unsqueeze(-1) == own_BQ.unsqueeze(1)).any(-1)
+    return Choices(spare, judged_BX=items_BX.masked_fill(spared_BX, 0))
+
+
+def beyond_support(prepared: Prepared, fold: int, episodes: Episodes) -> Episodes:
+    """The same users with all but their support as the query, at most ``MOST`` of each."""
+    ratings = prepared.ratings[prepared.ratings["user"].isin(episodes.users_B.tolist())]
+    used = prepared.episodes[prepared.episodes["fold"] == fold]
+    rest = _but(ratings, used[used["part"] == "support"])
+    return _with_query(prepared, fold, episodes, rest) or episodes
+
+
+def _but(ratings: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
     rows = ratings.merge(used[["user", "item"]], on=["user", "item"], how="left", indicator=True)
-    rows = rows[rows["_merge"] == "left_only"].sort_values(["user", "item"])
+    rest: pd.DataFrame = rows[rows["_merge"] == "left_only"].sort_values(["user", "item"])
+    return rest
+
+
+def _with_query(
+    prepared: Prepared, fold: int, episodes: Episodes, rows: pd.DataFrame
+) -> Episodes | None:
+    """The supports of those who have rows, and the rows as padded queries; None: nobody has."""
     if rows.empty:
-        return episodes
+        return None
     rows = rows.iloc[np.random.default_rng(0).permutation(len(rows))]
     rows = rows[rows.groupby("user").cumcount() < MOST].sort_values(["user", "item"])
     users, row_R = np.unique(rows["user"].to_numpy(dtype="int64"), return_inverse=True)

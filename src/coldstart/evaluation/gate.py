@@ -1,13 +1,14 @@
-"""Whether a candidate replaces the champion: a pure decision from per-user results.
+"""Whether a candidate replaces the champion: pure checks of per-user results.
 
-Nothing here reads a clock or a file: the same results and limits give the same decision, and a
-decision is JSON, so that it can be kept with its evidence whether it promotes or not.
+Nothing here reads a clock or a file: the same results and limits give the same checks, whether they
+promote or not. What only a refresh is asked, and what is asked of the data, says
+:mod:`coldstart.evaluation.refresh`.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -20,7 +21,7 @@ from coldstart.params import EvaluateParams, GateParams, Goal
 
 @dataclass(frozen=True)
 class Check:
-    """One condition of a promotion."""
+    """One condition of a promotion; ``value`` is None where it has no number or does not apply."""
 
     name: str
     passed: bool
@@ -30,28 +31,25 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the gate decided and why."""
+class Rules:
+    """What decides, by which limits."""
 
-    promote: bool
-    candidate: str
-    incumbent: str
-    checks: tuple[Check, ...]
-    evidence: dict[str, Any]
+    goal: Goal
+    gate: GateParams
+    evaluate: EvaluateParams
+    seed: int  # of resampling
 
     @property
-    def text(self) -> str:
-        """A line per check, for people."""
-        verdict = "promote" if self.promote else "keep"
-        head = f"{verdict}: {self.candidate} against {self.incumbent}"
-        marks = ("no ", "yes")
-        return "\n".join(
-            [head, *(f"  {marks[check.passed]} {check.text}" for check in self.checks)]
-        )
+    def primary(self) -> Metric:
+        """The metric of the goal."""
+        return PRIMARY[self.goal]
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON values only."""
-        return {**asdict(self), "checks": [asdict(check) for check in self.checks]}
+
+class Findings(NamedTuple):
+    """Checks, and what they were made from as JSON values."""
+
+    checks: tuple[Check, ...]
+    evidence: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -72,18 +70,8 @@ class Contest:
     segments: pd.DataFrame
 
 
-def decide(
-    contest: Contest,
-    *,
-    canaries_ok: bool,
-    validation_ok: bool,
-    adapt_ms: float,
-    goal: Goal,
-    gate: GateParams,
-    evaluate: EvaluateParams,
-    seed: int,
-) -> Verdict:
-    """Compare on the same cold users by the paired bootstrap; promote when every check passes.
+def compare_recipes(contest: Contest, rules: Rules) -> Findings:
+    """Compare on the same cold users by the paired bootstrap.
 
     With no champion and the reference itself as the candidate there is nothing to beat: it is the
     best that is known, and any champion is better than none.
@@ -91,34 +79,36 @@ def decide(
     Raises:
         GateError: the two sides were not evaluated on the same users at the same K.
     """
-    _require_same_users(contest)
-    primary = PRIMARY[goal]
-    difference, improvement = _improvement(contest, primary, gate, evaluate, seed)
-    segments, regression = _segments(contest, primary, gate, evaluate, seed)
-    checks = (
-        improvement,
-        *_errors(contest, primary, gate, evaluate, seed),
-        regression,
-        _flag("canaries", canaries_ok, "the canaries score as theory says", "a canary sings"),
-        _flag("validation", validation_ok, "the data passed validation", "the data was refused"),
-        _latency(adapt_ms, gate.max_adapt_ms),
-    )
+    require_same_users(contest)
+    difference, improvement = _improvement(contest, rules)
+    segments, regression = _segments(contest, rules)
     evidence = {
-        "metric": primary.name,
+        "metric": rules.primary.name,
         "shots": sorted(int(k) for k in contest.rows["k"].unique()),
         "difference": difference,
         "segments": segments,
         "champion": contest.champion,
         "n_users": int(contest.rows["user"].nunique()),
-        "limits": gate.model_dump(),
-        "evaluate": evaluate.model_dump(),
-        "seed": seed,
+        "limits": rules.gate.model_dump(),
+        "evaluate": rules.evaluate.model_dump(),
+        "seed": rules.seed,
     }
-    promote = all(check.passed for check in checks)
-    return Verdict(promote, contest.candidate, contest.incumbent, checks, evidence)
+    return Findings((improvement, *error_guard(contest, rules), regression), evidence)
 
 
-def _require_same_users(contest: Contest) -> None:
+def conditions(
+    *, canaries_ok: bool, validation_ok: bool, adapt_ms: float, rules: Rules
+) -> tuple[Check, ...]:
+    """What is asked of every candidate, whatever it is compared with."""
+    return (
+        _flag("canaries", canaries_ok, "the canaries score as theory says", "a canary sings"),
+        _flag("validation", validation_ok, "the data passed validation", "the data was refused"),
+        _latency(adapt_ms, rules.gate.max_adapt_ms),
+    )
+
+
+def require_same_users(contest: Contest) -> None:
+    """Refuse to compare what was evaluated on different users."""
     sides = {}
     for name in (contest.candidate, contest.incumbent):
         rows = contest.rows[contest.rows["method"] == name]
@@ -130,15 +120,14 @@ def _require_same_users(contest: Contest) -> None:
         )
 
 
-def _improvement(
-    contest: Contest, primary: Metric, gate: GateParams, evaluate: EvaluateParams, seed: int
-) -> tuple[dict[str, float], Check]:
+def _improvement(contest: Contest, rules: Rules) -> tuple[dict[str, float], Check]:
+    gate, primary = rules.gate, rules.primary
     who = "the champion" if contest.champion else "the reference"
     if contest.candidate == contest.incumbent:
         text = f"{contest.candidate} is {who} itself, and the best on validation users"
         zero = {"mean": 0.0, "low": 0.0, "high": 0.0}
         return zero, Check("improvement", not contest.champion, 0.0, gate.min_improvement, text)
-    found = _gain(contest, primary, evaluate, seed)
+    found = gain(contest, primary, rules)
     text = (
         f"{primary.name} over all K improves on {who} ({contest.incumbent}) by "
         f"{found['mean']:.4f} [{found['low']:.4f}, {found['high']:.4f}]; "
@@ -148,24 +137,24 @@ def _improvement(
     return found, Check("improvement", passed, found["low"], gate.min_improvement, text)
 
 
-def _gain(contest: Contest, of: Metric, evaluate: EvaluateParams, seed: int) -> dict[str, float]:
+def gain(contest: Contest, of: Metric, rules: Rules) -> dict[str, float]:
     """What the candidate gains, as a mean over all K: ``mean, low, high``; above 0 is better."""
     pair = (contest.candidate, contest.incumbent)
-    rows = compare(contest.rows, [pair if of.sign > 0 else pair[::-1]], of, evaluate, seed)
+    rows = compare(
+        contest.rows, [pair if of.sign > 0 else pair[::-1]], of, rules.evaluate, rules.seed
+    )
     row = rows[rows["k"] == ALL_SHOTS].iloc[0]
     return {key: float(row[key]) for key in ("mean", "low", "high")}
 
 
-def _errors(
-    contest: Contest, primary: Metric, gate: GateParams, evaluate: EvaluateParams, seed: int
-) -> tuple[Check, ...]:
+def error_guard(contest: Contest, rules: Rules) -> tuple[Check, ...]:
     """The error of what is predicted guards a champion that is chosen by something else.
 
     An incumbent that predicts nothing of the kind has no error to keep.
     """
-    checks = []
+    checks, limit = [], rules.gate.max_rating_loss
     for error in ERROR.values():
-        if error == primary or error.per_user_column not in contest.rows:
+        if error == rules.primary or error.per_user_column not in contest.rows:
             continue
         known = contest.rows[contest.rows[error.per_user_column].notna()]
         if known["method"].nunique() < 2:
@@ -173,30 +162,26 @@ def _errors(
         rows = contest.rows[contest.rows["method"] == contest.incumbent]
         means = rows.groupby("k")[error.per_user_column].mean().to_numpy()
         before = float(error.finish(means).mean())
-        loss = -_gain(contest, error, evaluate, seed)["mean"] / before if before > 0 else 0.0
+        loss = -gain(contest, error, rules)["mean"] / before if before > 0 else 0.0
         text = (
             f"{error.name} over all K is {abs(loss):.2%} {'above' if loss > 0 else 'below'} "
-            f"{before:.4f} of {contest.incumbent}; it may be {gate.max_rating_loss:.2%} above"
+            f"{before:.4f} of {contest.incumbent}; it may be {limit:.2%} above"
         )
-        checks.append(
-            Check(error.name, loss <= gate.max_rating_loss, loss, gate.max_rating_loss, text)
-        )
+        checks.append(Check(error.name, loss <= limit, loss, limit, text))
     return tuple(checks)
 
 
-def _segments(
-    contest: Contest, primary: Metric, gate: GateParams, evaluate: EvaluateParams, seed: int
-) -> tuple[list[dict[str, Any]], Check]:
+def _segments(contest: Contest, rules: Rules) -> tuple[list[dict[str, Any]], Check]:
     """No segment that is large enough may lose more than the limit, by the mean difference."""
-    limit = gate.max_segment_regression
+    limit, evaluate = rules.gate.max_segment_regression, rules.evaluate
     table = segment_table(
         contest.rows,
         contest.segments,
-        of=primary,
+        of=rules.primary,
         reference=contest.incumbent,
         resamples=evaluate.resamples,
         confidence=evaluate.confidence,
-        seed=seed,
+        seed=rules.seed,
     )
     table = table[table["method"] == contest.candidate].round(6)
     table["gates"] = table["n_users"] >= evaluate.min_segment

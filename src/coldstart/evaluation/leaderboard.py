@@ -23,7 +23,7 @@ from coldstart.evaluation.significance import (
     resampled_means,
     user_table,
 )
-from coldstart.evaluation.summary import SUMMARY, Summary
+from coldstart.evaluation.summary import Summary
 from coldstart.params import EvaluateParams
 
 USERS = "users.parquet"
@@ -172,25 +172,6 @@ def read_table(name: str, root: Path = layout.EVALUATION) -> pd.DataFrame:
         raise _missing(root / name) from None
 
 
-def read_summary(root: Path = layout.EVALUATION) -> Summary:
-    """What ``evaluate`` said besides the tables.
-
-    Raises:
-        ArtefactError: it is not there, or another version of the program wrote it.
-    """
-    try:
-        text = (root / SUMMARY).read_bytes()
-    except FileNotFoundError:
-        raise _missing(root / SUMMARY) from None
-    try:
-        return Summary.model_validate_json(text)
-    except ValueError as error:
-        raise ArtefactError(
-            f"{root / SUMMARY}: written by another version of this program ({error}); run "
-            "`dvc repro evaluate`"
-        ) from None
-
-
 def _missing(path: Path) -> ArtefactError:
     return ArtefactError(f"{path}: not found; run `dvc repro evaluate` first")
 
@@ -204,7 +185,7 @@ def leaderboard_rows(metric: str | None = None, k: int | None = None) -> pd.Data
         ArtefactError: nothing was evaluated here.
         ParamsError: no row has this metric or this K.
     """
-    rows, summary = read_table(TABLE), read_summary()
+    rows, summary = read_table(TABLE), Summary.load(layout.EVALUATION)
     for column, wanted in (("metric", metric), ("k", k)):
         if wanted is not None:
             known = list(dict.fromkeys(rows[column].tolist()))
@@ -231,7 +212,7 @@ def compare_rows(a: str, b: str, of: str | None, *, never_validated: bool = Fals
         ParamsError: an unknown method or metric, a metric that only one of the two has, or every
             cold user validates in another fold.
     """
-    users, summary = read_table(USERS), read_summary()
+    users, summary = read_table(USERS), Summary.load(layout.EVALUATION)
     validating = users.loc[users["role"] == "validation", "user"]
     users = users[users["role"] == "cold"]
     if never_validated:

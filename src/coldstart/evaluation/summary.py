@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from coldstart.errors import ArtefactError
 from coldstart.evaluation.metrics import PRIMARY, REFERENCE, Metric
 from coldstart.params import EvaluateParams, Goal
 
@@ -73,6 +74,24 @@ class Summary(BaseModel):
     def canaries_ok(self) -> bool:
         """Whether every canary scores as theory says."""
         return all(canary.ok for canary in self.canaries)
+
+    @classmethod
+    def load(cls, folder: Path) -> Summary:
+        """The inverse of :meth:`save`.
+
+        Raises:
+            ArtefactError: it is not there, or another version of the program wrote it.
+        """
+        path = folder / SUMMARY
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise ArtefactError(f"{path}: not found; run `dvc repro evaluate` first") from None
+        except ValueError as error:
+            raise ArtefactError(
+                f"{path}: written by another version of this program ({error}); run "
+                "`dvc repro evaluate`"
+            ) from None
 
     def save(self, folder: Path) -> None:
         """Write as JSON; the same content gives the same bytes."""

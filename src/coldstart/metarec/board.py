@@ -23,6 +23,7 @@ from coldstart.algorithms import check_params as check_algorithms
 from coldstart.baselines import check_params as check_baselines
 from coldstart.baselines._fitting import fit_backbones, fit_baselines
 from coldstart.data.sources import read_source
+from coldstart.data.spare import spare_episodes
 from coldstart.data.tables import prepare_source
 from coldstart.metarec import protocol
 from coldstart.metarec.protocol import COLUMNS, FOLD, PUBLISHED, LegacySplit, Mode
@@ -33,7 +34,7 @@ from coldstart.params import Params
 from coldstart.progress import progress, silent
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.device import usable
-from coldstart.training.fold import train_fold
+from coldstart.training.fold import train
 from coldstart.training.interrupt import Interrupt
 
 LABEL = "Legacy protocol of RecBole-MetaRec"
@@ -87,7 +88,8 @@ def _trained(
     learner = learner.to(usable(params.device))
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Checkpoints(Path(folder))
-        trained = train_fold(learner, params, data, FOLD, seed, checkpoints, Interrupt())
+        history, validation = data.history(FOLD), spare_episodes(data, FOLD)
+        trained = train(learner, params, history, validation, seed, checkpoints, Interrupt())
     return trained.learner.to("cpu")
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu
 
+from coldstart.data.choices import Chooser
 from coldstart.data.episodes import Episodes, History
 from coldstart.models.descent import Weights, first_offsets, train
 from coldstart.params import DeepFMParams
@@ -48,7 +49,7 @@ class DeepFM(NamedTuple):
 
 
 def fit_deepfm(
-    history: History, validation: Episodes, params: DeepFMParams, seed: int, what: str
+    history: History, validation: Chooser, params: DeepFMParams, seed: int, what: str
 ) -> DeepFM:
     """Least squares on the historical ratings, until validation users are predicted no better.
 
@@ -66,12 +67,12 @@ def fit_deepfm(
         rows_B = order[step * params.batch_size : (step + 1) * params.batch_size]
         return training_loss(weights, base_N, history, rows_B, params, generator)
 
-    def error(weights: Weights) -> Tensor:
+    def error(weights: Weights, episodes: Episodes) -> Tensor:
         model = without_ids(weights, base_N, history.item_features_NG)
-        score_BQ = model.score(validation.support.users_BF, validation.items_BQ)
-        return (score_BQ - validation.targets_BQ).square()[validation.mask_BQ].mean()
+        score_BQ = model.score(episodes.support.users_BF, episodes.items_BQ)
+        return (score_BQ - episodes.targets_BQ).square()[episodes.mask_BQ].mean()
 
-    best = train(start, loss, error, params, n_ratings, what)
+    best = train(start, loss, error, validation, params, n_ratings, what)
     return without_ids(best, base_N, history.item_features_NG)
 
 

@@ -6,12 +6,13 @@ into full steps for the embedding of an item that is not in the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-from coldstart.data.episodes import History
+from coldstart.data.choices import Chooser, choose
+from coldstart.data.episodes import Episodes, History
 from coldstart.params import NetworkParams
 from coldstart.progress import progress
 
@@ -26,7 +27,8 @@ Weights = dict[str, Tensor]
 def train(
     weights: Weights,
     loss: Callable[[Weights, int], Tensor],
-    error: Callable[[Weights], Tensor],
+    error: Callable[[Weights, Episodes], Tensor],
+    validation: Chooser,
     params: NetworkParams,
     n_ratings: int,
     what: str,
@@ -37,7 +39,8 @@ def train(
         weights: To start from; they are not changed.
         loss: Of the weights on the given step of an epoch, counted from 0.
         error: Of the weights on validation users.
-        params: Of AdamW and of how long it runs.
+        validation: Who chooses the number of epochs.
+        params: Of AdamW and of how long it runs at most.
         n_ratings: Of the history; an epoch has as many steps as batches of it.
         what: Names the work in the display.
     """
@@ -47,21 +50,34 @@ def train(
     optimiser = torch.optim.AdamW(
         own.values(), lr=params.learning_rate, weight_decay=params.weight_decay
     )
-    with torch.no_grad():
-        best, lowest, stale = _copy(own), float(error(own)), 0
-    for _ in progress(range(params.epochs), what):
-        for step in range(-(-n_ratings // params.batch_size)):
-            optimiser.zero_grad()
-            loss(own, step).backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+    best: Weights | None = None
+
+    def epochs(most: int) -> Iterator[int]:
+        for epoch in progress(range(1, most + 1), what):
+            for step in range(-(-n_ratings // params.batch_size)):
+                optimiser.zero_grad()
+                loss(own, step).backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+            yield epoch
+
+    def until_stale(episodes: Episodes) -> int:
+        nonlocal best
         with torch.no_grad():
-            now = float(error(own))
-        stale = 0 if now < lowest else stale + 1
-        if now < lowest:
-            best, lowest = _copy(own), now
-        if stale == PATIENCE:
-            break
-    return best
+            best, lowest, chosen = _copy(own), float(error(own, episodes)), 0
+        for epoch in epochs(params.epochs):
+            with torch.no_grad():
+                now = float(error(own, episodes))
+            if now < lowest:
+                best, lowest, chosen = _copy(own), now, epoch
+            if epoch - chosen == PATIENCE:
+                break
+        return chosen
+
+    n_epochs = choose(validation, "epochs", until_stale)
+    if best is None:  # nobody was asked
+        for _ in epochs(n_epochs):
+            pass
+    return best or _copy(own)
 
 
 def first_offsets(history: History) -> Tensor:

@@ -42,6 +42,10 @@ class GateParams(Section):
     max_segment_regression: float = Field(
         ge=0, description="Largest loss in a gated segment, in the unit of the goal's metric."
     )
+    max_turned: Share | Literal[0] = Field(
+        description="Most by which the share of ratings that look turned round may be larger among "
+        "users new to the champion than among its cold users, beyond chance; more is bad data.",
+    )
     max_adapt_ms: float = Field(
         gt=0,
         description="Latency budget: milliseconds to adapt to one user and rank the catalogue.",

@@ -16,9 +16,11 @@ import pandas as pd
 import torch
 
 from coldstart import layout
+from coldstart.data.episodes import Support
 from coldstart.data.prepared import Prepared
-from coldstart.evaluation.challenge import measure_adapt_ms
+from coldstart.evaluation.as_served import measure_adapt_ms
 from coldstart.methods import fitted_methods, load_method
+from coldstart.models.bundle import MANIFEST, TENSORS
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params, load_params, read_yaml
 from coldstart.registry import identity, store
@@ -52,12 +54,13 @@ def costs(prepared: Prepared, params: Params, train_seconds: Mapping[str, float]
         if any(cost.method == method.name for cost in found):
             continue
         model = load_method(method.folder)
+        support = prepared.eval_episodes(method.fold, "cold").support
         found.append(
             Cost(
                 method=method.name,
                 train_seconds=train_seconds.get(method.name),
-                adapt_us=1000 * adapt_ms(model, prepared, params),
-                adapt_us_batched=_batched_us(model, prepared, params),
+                adapt_us=1000 * adapt_ms(model, support),
+                adapt_us_batched=_batched_us(model, support),
                 bundle_bytes=_size(method.folder),
             )
         )
@@ -97,20 +100,19 @@ def rows(measured: Iterable[Cost], dataset: str, split: str, shot: int) -> pd.Da
     return pd.DataFrame(found, dtype=object)
 
 
-def adapt_ms(method: Recommender, prepared: Prepared, params: Params) -> float:
+def adapt_ms(method: Recommender, supports: Support) -> float:
     """Median milliseconds for one user, on one thread as a service would do it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return measure_adapt_ms(method, prepared, params)
+        return measure_adapt_ms(method, supports)
     finally:
         torch.set_num_threads(threads)
 
 
-def _batched_us(method: Recommender, prepared: Prepared, params: Params) -> float:
+def _batched_us(method: Recommender, supports: Support) -> float:
     """Median microseconds per user in a batch, at ``prepare.shots[-1]`` ratings each."""
-    episodes = prepared.eval_episodes(params.prepare.folds[0], "cold")
-    support = episodes.support.rows(slice(0, _BATCH)).first(params.prepare.shots[-1])
+    support = supports.rows(slice(0, _BATCH))
     seconds = []
     for _ in range(_REPEATS):
         start = time.perf_counter()
@@ -121,4 +123,4 @@ def _batched_us(method: Recommender, prepared: Prepared, params: Params) -> floa
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir() if path.name != "history.csv")
+    return sum((folder / name).stat().st_size for name in (MANIFEST, TENSORS))

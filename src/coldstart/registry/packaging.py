@@ -1,27 +1,25 @@
-"""From a bundle in a workspace to a model that MLflow can serve.
+"""From what ``ship`` made to a model that MLflow can serve.
 
-What is packed is enough to serve and to reproduce: bundle, catalogue, encoder, code, ``dvc.lock``,
+What is packed is enough to serve and to reproduce: what ships, the recipe, code, ``dvc.lock``,
 ``params.yaml`` and the decision that let it in. Nothing in it is a pickle.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
 from importlib import metadata
+from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
 
 from coldstart import layout
-from coldstart.data.prepared import Prepared
 from coldstart.errors import ArtefactError
-from coldstart.models.bundle import MANIFEST, TENSORS
-from coldstart.params import Params
+from coldstart.recipe import RECIPE
+from coldstart.registry.decision import Decision
 from coldstart.registry.promotion import Version
-from coldstart.served import BUNDLE, DEFAULT_K, ENCODER, FACTS, ITEMS, Facts
+from coldstart.served import DEFAULT_K, FACTS, Facts
 
 _REQUIRES = (
     "mlflow",
@@ -34,41 +32,23 @@ _REQUIRES = (
     "scipy",
     "torch",
 )
-_NOT_SERVED = ("stack", "stages", "pages", "cli", "__main__.py", "workspace.py")
-_REPRODUCES = ("dvc.lock", "params.yaml", "decision.json")
+_ENTRY = Path(__file__).with_name("served_entry.py")
+DECISION = "decision.json"
+_REPRODUCES = ("dvc.lock", "params.yaml", RECIPE, DECISION)
 
 
-def pack(
-    folder: Path, bundle: Path, prepared: Prepared, params: Params, decision: Mapping[str, Any]
-) -> None:
+def pack(folder: Path, decision: Decision) -> None:
     """Collect everything of a served model below ``folder``.
 
     Raises:
         ArtefactError: a file of the workspace is missing.
     """
-    (folder / BUNDLE).mkdir(parents=True)
-    for name in (TENSORS, MANIFEST):
-        _copy(bundle / name, folder / BUNDLE / name)
-    _copy(layout.PREPARED / "encoder.json", folder / ENCODER)
-    items = prepared.items.sort_values("item")
-    catalogue = {"keys": items["key"].tolist(), "titles": items["title"].tolist()}
-    text = json.dumps(catalogue, ensure_ascii=False)
-    (folder / ITEMS).write_text(text + "\n", encoding="utf-8")
-    Facts(
-        dataset=params.data.name,
-        method=str(decision["candidate"]["method"]),
-        head=params.head,
-        min_rating=params.data.min_rating,
-        max_rating=params.data.max_rating,
-        like=params.data.like if params.data.rated else None,
-        fold=int(decision["candidate"]["fold"]),
-        cut=prepared.summary["cut"],
-        unit=prepared.unit(int(decision["candidate"]["fold"])),
-    ).save(folder)
-    _copy(layout.PARAMS, folder / "params.yaml")
+    _require(layout.SHIPPED / FACTS)
+    shutil.copytree(layout.SHIPPED, folder)
+    shutil.copyfile(_require(layout.PARAMS), folder / "params.yaml")
     if Path("dvc.lock").exists():
-        _copy(Path("dvc.lock"), folder / "dvc.lock")
-    (folder / "decision.json").write_text(json.dumps(decision, indent=1, sort_keys=True) + "\n")
+        shutil.copyfile(Path("dvc.lock"), folder / "dvc.lock")
+    (folder / DECISION).write_text(decision.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def log_model(experiment_id: str, run_id: str, folder: Path) -> str:
@@ -84,9 +64,9 @@ def log_model(experiment_id: str, run_id: str, folder: Path) -> str:
             name="recommender",
             flavor=mlflow.pyfunc,
             run_id=run_id,
-            python_model=str(Path(__file__).with_name("served_entry.py")),
+            python_model=str(_ENTRY),
             artifacts={"model": str(folder)},
-            code_paths=[str(_code(Path(scratch)))],
+            code_paths=[str(code(Path(scratch)))],
             signature=signature(rated=Facts.load(folder).scale is not None),
             pip_requirements=[f"{name}=={metadata.version(name)}" for name in _REQUIRES],
         )
@@ -149,15 +129,25 @@ def signature(*, rated: bool) -> Any:
     return ModelSignature(Schema(inputs), Schema(outputs), ParamSchema([k]))
 
 
-def _code(scratch: Path) -> Path:
-    """A copy of the sources that serving needs: a version is served by the code that made it."""
-    target = scratch / "coldstart"
-    ignore = shutil.ignore_patterns("__pycache__", *_NOT_SERVED)
-    shutil.copytree(Path(__file__).resolve().parents[1], target, ignore=ignore)
-    return target
+def code(target: Path) -> Path:
+    """Copy what serving imports below ``target``: a version is served by the code that made it.
+
+    Follows the imports from the entry, those inside functions included, without running anything.
+    """
+    package = Path(__file__).resolve().parents[1]
+    finder = ModuleFinder(path=[str(package.parent)])
+    finder.run_script(str(_ENTRY))
+    for name, module in finder.modules.items():
+        file = getattr(module, "__file__", None)  # not in its stub
+        if name.partition(".")[0] == package.name and file is not None:
+            source = Path(file)
+            copy = target / source.relative_to(package.parent)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
+    return target / package.name
 
 
-def _copy(source: Path, target: Path) -> None:
-    if not source.exists():
-        raise ArtefactError(f"{source}: not found; run the pipeline first (`dvc repro`)")
-    shutil.copyfile(source, target)
+def _require(path: Path) -> Path:
+    if not path.exists():
+        raise ArtefactError(f"{path}: not found; run the pipeline first (`dvc repro`)")
+    return path

@@ -14,25 +14,26 @@ other's claim and gives way; it is retried.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from coldstart import layout
 from coldstart.errors import GateError, ServiceError
 from coldstart.params import read_yaml
 from coldstart.registry import identity, store
+from coldstart.registry.decision import Decision
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 PREVIOUS = "previous_champion"
 
+METHOD = "coldstart.method"
+RECIPE = "coldstart.recipe"
+SHA256 = "coldstart.sha256"
 DECISION = "coldstart.decision"
 PROMOTED = "coldstart.promoted"
 _CLAIM = "coldstart.claim."
@@ -61,14 +62,7 @@ class Version:
     @property
     def summary(self) -> str:
         """One line for people."""
-        return f"{self.model} version {self.version} ({self.tags.get('coldstart.method', '?')})"
-
-
-def decision_key(decision: Mapping[str, Any]) -> str:
-    """Identity of a decision: the same run, candidate and champion give the same version."""
-    parts = [decision["model"], decision["run_key"], decision["candidate"]["sha256"]]
-    parts.append(_against(decision) or "")
-    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+        return f"{self.model} version {self.version} ({self.tags.get(METHOD, '?')})"
 
 
 def aliases(client: Any, model: str) -> dict[str, str]:
@@ -100,33 +94,20 @@ def model_here() -> str:
     return identity.experiment_name(read_yaml(layout.PARAMS))
 
 
-def read_decision(path: Path) -> dict[str, Any]:
-    """Read what ``coldstart gate`` printed.
-
-    Raises:
-        GateError: it is not the JSON of a decision.
-    """
-    try:
-        decision = json.loads(path.read_text(encoding="utf-8"))
-        decision_key(decision)
-        bool(decision["promote"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise GateError(f"{path}: is not a decision of `coldstart gate`: {error!r}") from error
-    return dict(decision)
-
-
-def register(client: Any, decision: Mapping[str, Any], run_id: str, uri: str) -> Version:
+def register(client: Any, decision: Decision, run_id: str, uri: str) -> Version:
     """Register a logged model as the challenger, or find the version that this was done as."""
-    model, key = decision["model"], decision_key(decision)
+    model, key, candidate = decision.model, decision.key, decision.candidate
     with store.host_lock("promotion"):
         _ensure_registered(client, model)
         version = find_version(client, model, key)
         if version is None:
             tags = {
                 DECISION: key,
-                "coldstart.run_key": decision["run_key"],
-                "coldstart.method": decision["candidate"]["method"],
-                "coldstart.sha256": decision["candidate"]["sha256"],
+                "coldstart.run_key": decision.run_key,
+                METHOD: candidate.method,
+                RECIPE: candidate.recipe,
+                SHA256: candidate.sha256,
+                "coldstart.proof_sha256": candidate.proof_sha256,
             }
             model_id = uri.removeprefix("models:/") if uri.startswith("models:/m-") else None
             created = client.create_model_version(
@@ -148,19 +129,19 @@ def find_version(client: Any, model: str, key: str) -> Version | None:
     return min(found, key=lambda v: int(v.version), default=None)
 
 
-def promote(client: Any, decision: Mapping[str, Any]) -> Version:
+def promote(client: Any, decision: Decision) -> Version:
     """Make the version of a decision the champion; the same decision again changes nothing.
 
     Raises:
         GateError: the decision is against promotion or stale, or its version has been replaced.
         ServiceError: another promotion is under way (worth a retry).
     """
-    model, against = decision["model"], _against(decision)
-    if not decision["promote"]:
-        reasons = "; ".join(decision["reasons"])
+    model, against = decision.model, decision.incumbent_version
+    if not decision.promote:
+        reasons = "; ".join(decision.reasons)
         raise GateError(f"{model}: the gate decided against this candidate: {reasons}")
     with store.host_lock("promotion"):
-        version = find_version(client, model, decision_key(decision))
+        version = find_version(client, model, decision.key)
         if version is None:
             raise GateError(f"{model}: this decision has no registered version: run the gate again")
         with _claim(client, model, version.version) as now:
@@ -239,11 +220,6 @@ def _claim(client: Any, model: str, version: str) -> Iterator[dict[str, str]]:
         yield {k: str(v) for k, v in seen.aliases.items()}
     finally:
         client.delete_registered_model_tag(model, mine)
-
-
-def _against(decision: Mapping[str, Any]) -> str | None:
-    served = decision["champion"]
-    return None if served is None else str(served["version"])
 
 
 def _ensure_registered(client: Any, model: str) -> None:

@@ -23,7 +23,7 @@ from coldstart.stack.settings import Settings
 from coldstart.workspace import Lock, dvc_config
 
 _UNFINISHED = ("queued", "running")
-_ORDER = ("validate", "prepare", "pretrain", "meta_train", "combine", "evaluate", "report")
+_ORDER = ("validate", "prepare", "pretrain", "meta_train", "combine", "evaluate", "report", "ship")
 
 
 def journey(settings: Settings, effort: str, overrides: Mapping[str, Any]) -> None:

@@ -11,7 +11,9 @@ import torch
 from coldstart import layout
 from coldstart.combinations import COMBINATIONS, check_params, possible
 from coldstart.combinations.base import Ingredients
+from coldstart.data.choices import Choices
 from coldstart.data.prepared import Prepared
+from coldstart.data.spare import spare_episodes
 from coldstart.methods import bundle_folder, load_method
 from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
@@ -51,14 +53,16 @@ def _combine(
 ) -> None:
     sections = check_params(params)
     backbone = Backbone.from_bundle(Bundle.load(layout.fold_folder(layout.BACKBONE, fold)))
+    history, validation = prepared.history(fold), spare_episodes(prepared, fold)
     for name, of in made_of.items():
+        choices, folder = Choices(validation), bundle_folder(name, fold, seed)
         ingredients = Ingredients(
             methods={each: load_method(bundle_folder(each, fold, seed)) for each in of},
-            prepared=prepared,
+            history=history,
+            validation=choices,
             backbone=backbone,
             params=params,
-            fold=fold,
             seed=seed,
         )
-        model = COMBINATIONS[name].make(sections[name], ingredients)
-        model.to_bundle().save(bundle_folder(name, fold, seed))
+        COMBINATIONS[name].make(sections[name], ingredients).to_bundle().save(folder)
+        choices.save(folder)

@@ -13,6 +13,7 @@ from coldstart import environment, layout
 from coldstart.algorithms import ALGORITHMS, check_params
 from coldstart.algorithms._base import MetaLearner
 from coldstart.data.prepared import Prepared
+from coldstart.data.spare import spare_choices
 from coldstart.errors import ParamsError
 from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
@@ -21,7 +22,7 @@ from coldstart.params import Params, Section, load_params
 from coldstart.training.allocator import keep_freed_memory
 from coldstart.training.checkpoint import Checkpoints, digest
 from coldstart.training.device import usable
-from coldstart.training.fold import train_fold
+from coldstart.training.fold import train
 from coldstart.training.interrupt import on_sigterm
 from coldstart.training.loop import Row
 
@@ -47,12 +48,17 @@ def run(algorithm: str) -> None:
     root = environment.home() / "checkpoints" / _key(params, algorithm)
     with on_sigterm() as interrupt:
         for fold in params.prepare.folds:
+            history = prepared.history(fold)
             for seed in params.meta_train.seeds:
                 checkpoints = Checkpoints(root / f"fold-{fold}-seed-{seed}")
                 learner = _learner(algorithm, sections[algorithm], params, fold, seed)
-                trained = train_fold(learner, params, prepared, fold, seed, checkpoints, interrupt)
+                choices, what = spare_choices(prepared, fold), f"fold {fold} seed {seed}"
+                trained = train(
+                    learner, params, history, choices, seed, checkpoints, interrupt, what
+                )
                 folder = layout.seed_folder(layout.MODELS / algorithm, fold, seed)
                 trained.learner.to("cpu").to_bundle().save(folder)
+                choices.save(folder)
                 _write_history(trained.history, folder / HISTORY)
     Checkpoints(root).clear()
 

@@ -7,6 +7,7 @@ import torch
 from coldstart import layout
 from coldstart.baselines import check_params
 from coldstart.baselines._fitting import fit_backbones, fit_baselines
+from coldstart.data.choices import Choices
 from coldstart.data.prepared import Prepared
 from coldstart.data.spare import spare_episodes
 from coldstart.errors import DataError
@@ -34,8 +35,12 @@ def run() -> None:
                 f"{validation.n_users} validation users with enough ratings; both are needed: "
                 "lower prepare.min_ratings or change prepare.validation_share"
             )
-        backbones = fit_backbones(history, validation, params, names)
-        backbone = backbones[params.pretrain.backbone]
-        backbone.to_bundle().save(layout.fold_folder(layout.BACKBONE, fold))
-        for name, fitted in fit_baselines(history, validation, params, backbones, names):
-            fitted.to_bundle().save(layout.fold_folder(layout.BASELINES / name, fold))
+        choices, of_baselines = Choices(validation), Choices(validation)
+        backbones = fit_backbones(history, choices, params, names)
+        folder = layout.fold_folder(layout.BACKBONE, fold)
+        backbones[params.pretrain.backbone].to_bundle().save(folder)
+        choices.save(folder)
+        for name, fitted in fit_baselines(history, of_baselines, params, backbones, names):
+            folder = layout.fold_folder(layout.BASELINES / name, fold)
+            fitted.to_bundle().save(folder)
+            of_baselines.part(name).save(folder)

@@ -7,6 +7,7 @@ import json
 from coldstart import layout
 from coldstart.errors import ArtefactError
 from coldstart.evaluation import leaderboard as board
+from coldstart.evaluation.summary import Summary
 from coldstart.params import load_params
 from coldstart.reporting.page import Found, render_markdown, render_report
 
@@ -19,7 +20,7 @@ def run() -> None:
     """
     params = load_params(layout.PARAMS)
     found = Found(
-        board.read_summary(),
+        Summary.load(layout.EVALUATION),
         board.read_table(board.TABLE),
         board.read_table(board.COMPARISONS),
         board.read_table(board.SEGMENT_TABLE),

@@ -1,8 +1,7 @@
-"""Meta-train one learner on one fold: its episodes, its validation users, its randomness."""
+"""Meta-train one learner: its episodes, its validation users, its randomness."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,15 +10,14 @@ from torch import Tensor
 
 from coldstart.algorithms._base import MetaLearner
 from coldstart.algorithms._ranks_apart import RanksApart
+from coldstart.data.choices import Choices, Chooser, choose
 from coldstart.data.episodes import Episodes, EpisodeSampler, History
 from coldstart.data.negatives import Negatives
-from coldstart.data.prepared import Prepared
-from coldstart.data.spare import spare_episodes
 from coldstart.params import Params
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.interrupt import Interrupt
 from coldstart.training.listing import Lists
-from coldstart.training.loop import Sampler, Trained, Validation, Watch, meta_train
+from coldstart.training.loop import Sampler, Stops, Trained, Validation, Watch, meta_train
 
 
 @dataclass(frozen=True)
@@ -55,63 +53,79 @@ def training_episodes(
     return WithNegatives(sampler, Negatives(history, negatives, generator))
 
 
-def train_fold(
+def train(
     learner: MetaLearner[Any],
     params: Params,
-    prepared: Prepared,
-    fold: int,
+    history: History,
+    validation: Chooser,
     seed: int,
     checkpoints: Checkpoints,
     interrupt: Interrupt,
+    what: str = "",
     watch: Watch | None = None,
 ) -> Trained:
-    """Train on the fold's historical users, stopped and calibrated by its validation users.
+    """Train on the users of ``history`` for as long as validation users choose, then calibrate.
+
+    ``what`` tells errors and the display of whom, such as ``fold 0 seed 0``.
 
     Raises:
         TrainingDiverged: see :func:`coldstart.training.loop.meta_train`.
     """
-    generator = torch.Generator().manual_seed(seed)
-    history = prepared.history(fold)
-    sampler = training_episodes(params, history, learner.backbone.group_U, generator)
-    spare = spare_episodes(prepared, fold).to(params.device)
-    episodes, shots = spare, params.prepare.shots
-    if params.meta_train.negatives.number:
-        once = torch.Generator().manual_seed(seed)
-        negatives = Negatives(history, params.meta_train.negatives, once)
-        episodes = negatives.append(spare.to("cpu")).to(params.device)
-    trained = meta_train(
-        learner,
-        sampler,
-        generator,
-        Validation(
-            episodes,
-            shots,
-            params.meta_train.loop.batch_size,
-            _lists(prepared, fold, spare, history.like, shots) if learner.ranks_apart else None,
-        ),
-        params.meta_train.loop,
-        what=f"{learner.kind} fold {fold} seed {seed}",
-        checkpoints=checkpoints,
-        interrupt=interrupt,
-        device=params.device,
-        watch=watch,
-    )
-    done = trained.learner.calibrated(spare, shots)
+
+    def run(until: Validation | Stops) -> Trained:
+        generator = torch.Generator().manual_seed(seed)
+        return meta_train(
+            learner,
+            training_episodes(params, history, learner.backbone.group_U, generator),
+            generator,
+            until,
+            params.meta_train.loop,
+            what=f"{learner.kind} {what}".strip(),
+            checkpoints=checkpoints,
+            interrupt=interrupt,
+            device=params.device,
+            watch=watch,
+        )
+
+    shots, trained = params.prepare.shots, None
+
+    def stop_early(users: Episodes) -> int:
+        nonlocal trained
+        judged_BX = validation.judged_BX if isinstance(validation, Choices) else None
+        trained = run(_validation(learner, params, history, users, judged_BX, seed))
+        return trained.step
+
+    steps = choose(validation, "steps", stop_early)
+    listing = steps
+    if learner.ranks_apart:
+        listing = choose(validation, "listing_steps", lambda _: _known(trained).listing_step)
+    trained = trained or run(Stops(steps, listing))
+    done = trained.learner.calibrated(validation, shots)
     if trained.listing is not None:
         assert isinstance(done, RanksApart)
         done = done.with_listing(trained.listing)
     return replace(trained, learner=done)
 
 
-def _lists(
-    prepared: Prepared, fold: int, spare: Episodes, like: float, shots: Sequence[int]
-) -> Lists:
-    """Likes among spare ratings are right; what evaluation reads of the same users is left out."""
-    judged = prepared.eval_episodes(fold, "validation")
-    row_B = torch.searchsorted(judged.users_B, spare.users_B.cpu())
-    left_out_BX = torch.cat([judged.support.items_BS, judged.items_BQ], 1)[row_B]
-    own_BQ = spare.items_BQ.cpu().masked_fill(~spare.mask_BQ.cpu(), 0)
-    # where nothing is spare the evaluated query has to do
-    spared_BX = (left_out_BX.unsqueeze(-1) == own_BQ.unsqueeze(1)).any(-1)
-    left_out_BX = left_out_BX.masked_fill(spared_BX, 0).to(spare.items_BQ.device)
-    return Lists(spare, left_out_BX, like, shots)
+def _validation(
+    learner: MetaLearner[Any],
+    params: Params,
+    history: History,
+    users: Episodes,
+    judged_BX: Tensor | None,
+    seed: int,
+) -> Validation:
+    """What stops a training: the loss on spare ratings and, of what ranks apart, their lists."""
+    loop, shots, spare = params.meta_train.loop, params.prepare.shots, users.to(params.device)
+    if params.meta_train.negatives.number:
+        once = torch.Generator().manual_seed(seed)
+        users = Negatives(history, params.meta_train.negatives, once).append(users)
+    lists = None
+    if learner.ranks_apart and judged_BX is not None:
+        lists = Lists(spare, judged_BX.to(params.device), history.like, shots)
+    return Validation(users.to(params.device), shots, loop.batch_size, lists)
+
+
+def _known(trained: Trained | None) -> Trained:
+    assert trained is not None, "whoever is asked for the list has been asked for the loss"
+    return trained

@@ -86,20 +86,29 @@ class Row(NamedTuple):
     listed: float | None = None  # recall of the lists, of a learner that ranks apart
 
 
+class Stops(NamedTuple):
+    """The steps at which validation users found theta best; both may be 0, the start."""
+
+    steps: int  # for what it predicts
+    listing: int  # for what it ranks, where that is another matter
+
+
 @dataclass(frozen=True)
 class Trained:
-    """The learner at its best theta, and the training curve."""
+    """The learner at its best theta, the step that it is of, and the training curve."""
 
     learner: MetaLearner[Any]
+    step: int
     history: list[Row]
     listing: Theta | None = None  # where its lists were best; None: not measured
+    listing_step: int = 0  # the step that it is of
 
 
 def meta_train(
     learner: MetaLearner[Any],
     sampler: Sampler,
     generator: torch.Generator,
-    validation: Validation,
+    until: Validation | Stops,
     params: LoopParams,
     *,
     what: str,
@@ -114,7 +123,8 @@ def meta_train(
         learner: the start.
         sampler: training episodes.
         generator: the whole random state of ``sampler``.
-        validation: users that decide when to stop and which theta to keep.
+        until: users that decide when to stop and which theta to keep; or the steps that they
+            decided on, taken with the same step sizes.
         params: numbers of the loop.
         what: names the run in progress and errors, such as ``maml fold 0 seed 0``.
         checkpoints: where to resume from and to save to.
@@ -129,7 +139,9 @@ def meta_train(
     run = Run(learner, params)
 
     def evaluate() -> None:
-        run.evaluate(validation, what)
+        if isinstance(until, Stops):
+            return
+        run.evaluate(until, what)
         if watch is not None:
             watch(run.step, learner.with_theta(run.best))
 
@@ -139,7 +151,10 @@ def meta_train(
         _LOG.info("%s: resumed at step %d", what, run.step)
     else:
         evaluate()
-    last = params.max_steps if learner.meta_trained else 0
+        if isinstance(until, Stops):
+            run.keep(until)
+    most = max(until) if isinstance(until, Stops) else params.max_steps
+    last = most if learner.meta_trained else 0
     for _ in progress(range(run.step, last), what):
         if run.waited >= params.patience:
             break
@@ -148,13 +163,19 @@ def meta_train(
             _LOG.warning("%s: asked to end; checkpoint at step %d", what, run.step)
             raise SystemExit(EXIT_CODE)
         run.advance(sampler.sample().to(device), what)
+        if isinstance(until, Stops):
+            run.keep(until)
         if run.step % params.eval_every == 0 or run.step == last:
             evaluate()
         if run.step % params.checkpoint_every == 0:
             checkpoints.save(run.step, *run.snapshot(generator))
     # a stage of several runs that is cut off in a later one finds this one done
     checkpoints.save(run.step, *run.snapshot(generator))
-    return Trained(learner.with_theta(run.best), run.history, run.listing)
+    if isinstance(until, Validation):
+        return Trained(
+            learner.with_theta(run.best), run.best_step, run.history, run.listing, run.listing_step
+        )
+    return Trained(learner.with_theta(run.best), until.steps, [], run.listing, until.listing)
 
 
 class Run:
@@ -219,7 +240,7 @@ class Run:
         self.summed_loss = 0.0
         self.waited = 0 if loss < best else self.waited + 1
         if loss < best:
-            self.best = {name: value.clone() for name, value in self.theta.items()}
+            self.best = self._copy()
 
     def _listed(self, validation: Validation, candidate: MetaLearner[Any]) -> float | None:
         """Recall of the candidate's lists; keeps its theta if they are the best so far."""
@@ -227,8 +248,31 @@ class Run:
             return None
         recall = validation.lists.recall(candidate)
         if recall > max((row.listed or 0.0 for row in self.history), default=-1.0):
-            self.listing = {name: value.clone() for name, value in self.theta.items()}
+            self.listing = self._copy()
         return recall
+
+    def keep(self, stops: Stops) -> None:
+        """Keep theta where it is the one that validation users chose before."""
+        if self.step == stops.steps:
+            self.best = self._copy()
+        if self.step == stops.listing and self.learner.ranks_apart:
+            self.listing = self._copy()
+
+    def _copy(self) -> Theta:
+        return {name: value.clone() for name, value in self.theta.items()}
+
+    @property
+    def best_step(self) -> int:
+        """The step of the lowest validation loss, the first of equal ones."""
+        return min(self.history, key=lambda row: (row.validation, row.step)).step
+
+    @property
+    def listing_step(self) -> int:
+        """The step of the best lists, the first of equal ones; ``best_step`` without any."""
+        listed = [row for row in self.history if row.listed is not None]
+        if not listed:
+            return self.best_step
+        return max(listed, key=lambda row: (row.listed or 0.0, -row.step)).step
 
     def snapshot(self, generator: torch.Generator) -> tuple[Theta, dict[str, Any]]:
         """Everything that :meth:`restore` needs, as tensors and JSON values."""

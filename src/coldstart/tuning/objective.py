@@ -23,7 +23,7 @@ from coldstart.combinations import COMBINATIONS, possible
 from coldstart.combinations.base import Ingredients
 from coldstart.data.episodes import Episodes, History
 from coldstart.data.prepared import Prepared
-from coldstart.data.spare import spare_episodes
+from coldstart.data.spare import spare_choices, spare_episodes
 from coldstart.errors import ArtefactError, ParamsError
 from coldstart.evaluation.evaluation_set import EvaluationSet, evaluation_set
 from coldstart.evaluation.protocol import evaluate
@@ -36,7 +36,7 @@ from coldstart.models.recommender import Recommender
 from coldstart.params import Params, Section
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.device import usable
-from coldstart.training.fold import train_fold
+from coldstart.training.fold import train
 from coldstart.training.interrupt import Interrupt
 from coldstart.tuning.target import Target
 
@@ -162,10 +162,10 @@ class Objective:
         assert fold.backbone is not None
         ingredients = Ingredients(
             methods=fold.parts,
-            prepared=self._prepared,
+            history=fold.history,
+            validation=fold.spare,
             backbone=fold.backbone,
             params=self._params,
-            fold=fold.number,
             seed=self._params.meta_train.seeds[0],
         )
         return COMBINATIONS[self._target.name].make(section, ingredients)
@@ -183,14 +183,15 @@ class Objective:
             watch(math.ceil(step / params.meta_train.loop.eval_every), best.to("cpu"))
 
         with TemporaryDirectory() as folder:
-            trained = train_fold(
+            trained = train(
                 learner.to(usable(params.device)),
                 params,
-                self._prepared,
-                fold.number,
+                fold.history,
+                spare_choices(self._prepared, fold.number),
                 seed,
                 Checkpoints(Path(folder)),
                 Interrupt(),
+                f"fold {fold.number}",
                 on_evaluation,
             )
         return trained.learner.to("cpu")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from coldstart.data.episodes import Episodes, History
+from coldstart.data.choices import Chooser
+from coldstart.data.episodes import History
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones.deepfm import fit_deepfm_backbone
 from coldstart.models.backbones.mf import fit_mf
@@ -14,7 +15,7 @@ from coldstart.models.exposure import with_exposure
 from coldstart.models.user_prior import with_choice, with_user_prior
 from coldstart.params import PretrainParams
 
-BACKBONES: dict[str, Callable[[History, Episodes, PretrainParams, int], Backbone]] = {
+BACKBONES: dict[str, Callable[[History, Chooser, PretrainParams, int], Backbone]] = {
     "mf": fit_mf,
     "vbpmf": fit_vbpmf,
     "vbpmf_audience": fit_vbpmf_audience,
@@ -24,14 +25,14 @@ BACKBONES: dict[str, Callable[[History, Episodes, PretrainParams, int], Backbone
 
 
 def fit_backbone(
-    name: str, history: History, validation: Episodes, params: PretrainParams, seed: int
+    name: str, history: History, validation: Chooser, params: PretrainParams, seed: int
 ) -> Backbone:
     """Fit a backbone by name; on top of it the prior over users and the model of exposure.
 
     Args:
         name: a key of ``BACKBONES``.
         history: ratings of the historical users.
-        validation: episodes of users in neither ``history`` nor the cold users.
+        validation: users in neither ``history`` nor the cold users, or what they chose.
         params: sections of the backbones and of the prior.
         seed: of everything random.
     """

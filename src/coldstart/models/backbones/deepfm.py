@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from coldstart.data.episodes import Episodes, History
+from coldstart.data.choices import Chooser
+from coldstart.data.episodes import History
 from coldstart.models.backbone import Backbone
 from coldstart.models.deepfm import fit_deepfm
 from coldstart.models.user_prior import unfitted
@@ -12,7 +13,7 @@ from coldstart.params import PretrainParams
 
 
 def fit_deepfm_backbone(
-    history: History, validation: Episodes, params: PretrainParams, seed: int
+    history: History, validation: Chooser, params: PretrainParams, seed: int
 ) -> Backbone:
     """The factorisation machine is linear in a user's embedding, which is the weight vector here.
 

@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
-from coldstart.data.episodes import Episodes, History
+from coldstart.data.choices import Chooser
+from coldstart.data.episodes import History
 from coldstart.models.backbone import Backbone
 from coldstart.models.foldin import posterior
 from coldstart.models.user_prior import unfitted
@@ -148,7 +149,7 @@ class Factorisation:
         return ridge(gram, moment, self.f @ self.item_map, self.item_penalty)
 
 
-def fit_mf(history: History, validation: Episodes, params: PretrainParams, seed: int) -> Backbone:
+def fit_mf(history: History, validation: Chooser, params: PretrainParams, seed: int) -> Backbone:
     """Fit on all historical users, then refit the items once without each group of users.
 
     The cross-fitted tables are one item half-step with the users' factors held fixed, from the

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from coldstart.data.choices import Chooser
 from coldstart.data.episodes import Episodes, EpisodeSampler, History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.descent import Weights, first_offsets, train
@@ -100,7 +101,7 @@ class TwoTower:
 
 
 def fit_two_tower(
-    history: History, validation: Episodes, params: PretrainParams, seed: int
+    history: History, validation: Chooser, params: PretrainParams, seed: int
 ) -> Backbone:
     """Train until validation users, at half their support, are no longer predicted better."""
     settings = params.two_tower
@@ -115,13 +116,16 @@ def fit_two_tower(
         group_U=torch.zeros(history.n_users, dtype=torch.int64),
         generator=generator,
     )
-    held_out = validation._replace(
-        support=validation.support.first(validation.support.items_BS.shape[1] // 2)
-    )
+
+    def error(own: Weights, episodes: Episodes) -> Tensor:
+        half = episodes.support.first(episodes.support.items_BS.shape[1] // 2)
+        return model.errors(own, episodes._replace(support=half))
+
     best = train(
         weights,
         lambda own, _: model.errors(own, sampler.sample(), generator),
-        lambda own: model.errors(own, held_out),
+        error,
+        validation,
         settings,
         len(history.targets_R),
         "two_tower epochs",

@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from coldstart.data.episodes import Episodes, History
+from coldstart.data.choices import Chooser
+from coldstart.data.episodes import History
 from coldstart.models.audience import audience_features
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones.mf import (
@@ -191,15 +192,13 @@ def _moments(ratings: Ratings, design: Design) -> Moments:
     return Moments(gram, ratings.values @ design.x - cross, cross)
 
 
-def fit_vbpmf(
-    history: History, validation: Episodes, params: PretrainParams, seed: int
-) -> Backbone:
+def fit_vbpmf(history: History, validation: Chooser, params: PretrainParams, seed: int) -> Backbone:
     """The items' side information as it is, the same noise for all users."""
     return _fit("vbpmf", history, params.vbpmf, seed)
 
 
 def fit_vbpmf_audience(
-    history: History, validation: Episodes, params: PretrainParams, seed: int
+    history: History, validation: Chooser, params: PretrainParams, seed: int
 ) -> Backbone:
     """With the audiences of items, and a noise of their own for users."""
     return _fit("vbpmf_audience", history, params.vbpmf_audience, seed)
