@@ -89,7 +89,8 @@ def test_training_takes_the_steps_that_were_chosen_with_their_sizes(prepared: Pr
     recipe, history = Recipe.of(params, "multitask", 0), prepared.history(0)
 
     def theta(steps: int) -> torch.Tensor:
-        made = choices.made | {"multitask": {"steps": steps}}
+        own = choices.made["multitask"] | {"steps": steps}
+        made = choices.made | {"multitask": own}
         learnt = Learning(recipe, params, history, Choices(made=made)).learn()
         return learnt.tensors()["theta.task_HT"]
 
