@@ -192,7 +192,9 @@ class Hearing:
     @property
     def _scale(self) -> tuple[float, float] | None:
         data = self._params.data
-        return (data.min_rating, data.max_rating) if self._params.head == "rating" else None
+        if self._params.head != "rating" or data.min_rating is None or data.max_rating is None:
+            return None
+        return data.min_rating, data.max_rating
 
     def _served(self, served: Served, target: EvaluationSet) -> pd.DataFrame:
         return evaluate_served(served, target, self._prepared, self._params)
