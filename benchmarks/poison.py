@@ -70,7 +70,7 @@ def turned(source: Source, known: set[str], share: float, params: Params, seed: 
     new = np.flatnonzero(~ratings["user_id"].isin(known))
     some = np.random.default_rng(seed).permutation(new)[: round(share * len(new))]
     values = ratings["rating"].to_numpy(copy=True)
-    values[some] = params.data.min_rating + params.data.max_rating - values[some]
+    values[some] = sum(_scale(params)) - values[some]
     return replace(source, ratings=ratings.assign(rating=values))
 
 
@@ -108,7 +108,10 @@ def champion_of(prepared: Prepared, method: str, params: Params) -> Champion:
 
 
 def _scale(params: Params) -> tuple[float, float]:
-    return params.data.min_rating, params.data.max_rating
+    low, high = params.data.min_rating, params.data.max_rating
+    assert low is not None
+    assert high is not None
+    return low, high
 
 
 def asked(champion: Champion, source: Source, params: Params) -> Check:

@@ -36,9 +36,9 @@ class Groups(Fixed):
 
 
 def served(n_items: int = N, *, rated: bool = True) -> Served:
-    facts = Facts("tiny", "groups", "rating", 1.0, 5.0, 4.0, 0, None, Unit(3.0, 1.0))
+    facts = Facts("tiny", "groups", "rating", 1.0, 5.0, 4.0, Unit(3.0, 1.0))
     if not rated:
-        facts = Facts("tiny", "groups", "ranking", None, None, None, 0, None, Unit())
+        facts = Facts("tiny", "groups", "ranking", None, None, None, Unit())
     keys = ["", *(f"i{row}" for row in range(1, n_items + 1))]
     titles = ["", *(f"Title {row}" for row in range(1, n_items + 1))]
     method = Groups(torch.zeros(n_items + 1))

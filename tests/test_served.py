@@ -88,7 +88,7 @@ def test_the_click_head_learns_from_likes() -> None:
 
 
 def likes_only() -> Served:
-    facts = Facts("x", "item_mean", "ranking", None, None, like=None, fold=0, cut=None, unit=Unit())
+    facts = Facts("x", "item_mean", "ranking", None, None, like=None, unit=Unit())
     method = ItemMean(torch.tensor([9.0, 0.3, 0.4, 0.2, 0.6]))
     return Served(method, facts, KEYS, TITLES, UserEncoder(columns=(), dropped={}))
 
@@ -104,7 +104,7 @@ def test_without_ratings_every_item_is_a_like() -> None:
 
 def test_a_number_is_a_key_however_it_is_written() -> None:
     keys = ("", "50", "7.0", "0051", "3", "3.0", "x 1")
-    facts = Facts("x", "item_mean", "rating", 1.0, 5.0, like=4.0, fold=0, cut=None, unit=Unit())
+    facts = Facts("x", "item_mean", "rating", 1.0, 5.0, like=4.0, unit=Unit())
     method = ItemMean(torch.arange(len(keys)).float())
     model = Served(method, facts, keys, keys, UserEncoder(columns=(), dropped={}))
     rows = {1: (50, 50.0, "50", "50.0", np.int64(50)), 2: (7, 7.0, "7", "7.00"), 3: ("0051",)}

@@ -243,7 +243,8 @@ def test_degenerate_ratings_make_a_list(
     ratings["target"] = ratings["rating"]
     changed = replace(prepared, ratings=ratings)
     made = List.make(
-        section.model_copy(update={"rating": "itemknn"}), replace(ingredients, prepared=changed)
+        section.model_copy(update={"rating": "itemknn"}),
+        replace(ingredients, history=changed.history(0)),
     )
     support = changed.eval_episodes(0, "cold").support
     for k in (0, 5):

@@ -20,7 +20,7 @@ from coldstart.params import Params, parse_section, read_yaml
 from coldstart.recipe import Learning, Recipe
 
 ROOT = Path(__file__).parents[2]
-MADE = ("bayes_head", "multitask", "finetune", "average", "blend", "student")
+MADE = ("bayes_head", "multitask", "finetune", "average", "blend", "list", "student")
 
 
 def changed(**sections: dict[str, Any]) -> Params:
@@ -89,8 +89,7 @@ def test_training_takes_the_steps_that_were_chosen_with_their_sizes(prepared: Pr
     recipe, history = Recipe.of(params, "multitask", 0), prepared.history(0)
 
     def theta(steps: int) -> torch.Tensor:
-        own = choices.made["multitask"] | {"steps": steps}
-        made = choices.made | {"multitask": own}
+        made = choices.made | {"multitask": choices.made["multitask"] | {"steps": steps}}
         learnt = Learning(recipe, params, history, Choices(made=made)).learn()
         return learnt.tensors()["theta.task_HT"]
 

@@ -17,6 +17,7 @@ from coldstart import layout
 from coldstart.algorithms import ALGORITHMS
 from coldstart.baselines import BASELINES
 from coldstart.cli import app
+from coldstart.data.choices import Choices
 from coldstart.data.prepared import Prepared
 from coldstart.errors import ArtefactError, EvaluationError, ParamsError
 from coldstart.evaluation import experiment, shuffled_labels
@@ -61,9 +62,9 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Path
             bundle = Bundle.load(layout.fold_folder(layout.BACKBONE, fold))
             for seed in (0, 1):
                 method = kind.create(Backbone.from_bundle(bundle), section, HEADS["rating"], seed)
-                method.to_bundle().save(
-                    layout.seed_folder(layout.MODELS / "bayes_head", fold, seed)
-                )
+                place = layout.seed_folder(layout.MODELS / "bayes_head", fold, seed)
+                method.to_bundle().save(place)
+                Choices(made={"steps": 0}).save(place)
         combine.run()
     return folder
 
