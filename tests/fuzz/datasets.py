@@ -191,9 +191,10 @@ def any_dataset(seed: int) -> Dataset:
         table = pd.concat([table, again])
     if timed := rng.random() < 0.6:
         span = int(rng.choice([10, 1000, 10**8]))
-        seconds = 1_300_000_000 + rng.integers(0, span, len(table))
+        joined = table["user_id:token"].str[1:].astype(int) * rng.integers(0, 2 * span // 10)
+        seconds = 1_300_000_000 + joined + rng.integers(0, span, len(table))
         repeated = table.duplicated(["user_id:token", "item_id:token"])
-        table["timestamp:float"] = seconds + np.where(repeated, span, 0)
+        table["timestamp:float"] = seconds + np.where(repeated, 100 * span, 0)
     tables = {"inter": table} | _side_tables(rng, table)
     query = int(rng.integers(1, 5))
     shots = [[0], [0, 1, 3], [1, 2], [0, 2, 5, 10]][int(rng.integers(4))]
@@ -207,7 +208,7 @@ def any_dataset(seed: int) -> Dataset:
         "validate.max_duplicate_share": 0.2,
         "prepare.query_size": query,
         "prepare.shots": shots,
-        "prepare.min_ratings": query + shots[-1] + int(rng.integers(0, 4)),
+        "prepare.min_ratings": max(2, query + shots[-1]) + int(rng.integers(0, 4)),
         "prepare.n_folds": int(rng.integers(2, 6)),
         "prepare.validation_share": float(rng.choice([0.2, 0.3, 0.5])),
         "prepare.split": "temporal" if timed and rng.random() < 0.3 else "random",
