@@ -22,6 +22,7 @@ import pandas as pd
 from coldstart import layout
 from coldstart.data import spare
 from coldstart.data.prepared import FILES, Prepared
+from coldstart.errors import ParamsError
 from coldstart.evaluation import evaluation_set as sets
 from coldstart.evaluation import formulas, protocol
 from coldstart.evaluation.metrics import METRICS, Metric
@@ -45,7 +46,14 @@ class Context(NamedTuple):
 
     @classmethod
     def of(cls, prepared: Prepared, params: Params, root: Path = layout.PREPARED) -> Context:
-        """Digest the files of the prepared data and the code that judges."""
+        """Digest the files of the prepared data and the code that judges.
+
+        Raises:
+            ParamsError: a fold was not prepared.
+        """
+        for fold in params.prepare.folds:
+            if fold not in prepared.folds:
+                raise ParamsError(f"fold {fold} is not prepared; run `dvc repro evaluate`")
         digest = hashlib.blake2b(digest_size=12)
         for name in FILES:
             digest.update((root / name).read_bytes())

@@ -35,7 +35,8 @@ import torch
 from coldstart import layout
 from coldstart.data.prepared import Prepared
 from coldstart.errors import ColdstartError, ParamsError
-from coldstart.evaluation.leaderboard import TABLE, USERS, read_summary, read_table
+from coldstart.evaluation.leaderboard import TABLE, USERS, read_table
+from coldstart.evaluation.summary import Summary
 from coldstart.params import load_params
 from peer_libraries.adapter import Peer
 from peer_tables import Found, block, into_page, tables_of
@@ -120,7 +121,7 @@ def ours_found(methods: Sequence[str], context: Context) -> tuple[pd.DataFrame, 
         ArtefactError: nothing was evaluated here.
         ParamsError: it was of other data, or without a method.
     """
-    summary, users = read_summary(), read_table(USERS)
+    summary, users = Summary.load(layout.EVALUATION), read_table(USERS)
     prepared, folds = context.prepared, context.params.prepare.folds
     known = summary.data["digest"], summary.folds, summary.shots
     if known != (prepared.summary["digest"], folds, prepared.shots):
@@ -177,7 +178,9 @@ def main() -> None:
     torch.set_num_threads(params.threads)
     context = Context.of(prepared, params)
     names = options.peers or list(GOALS[options.goal])
-    ours = options.ours or ([] if options.fit_only else [read_summary().candidate.method])
+    ours = options.ours or []
+    if not ours and not options.fit_only:
+        ours = [Summary.load(layout.EVALUATION).candidate.method]
     fit(names, context, options.settings, None if options.fit_only else options.lenskit)
     if options.fit_only:
         return

@@ -39,7 +39,7 @@ def test_a_new_user_is_their_support_without_padding(prepared: Prepared) -> None
     known = feedback(prepared, 0, 0.4)
     unit = prepared.unit(0)
     support = Support(
-        items_BS=torch.tensor([[3, 5, 0], [7, 0, 0]]),
+        items_BS=torch.tensor([[3, 5, 0], [7, 9, 0]]),
         targets_BS=unit.inside(torch.tensor([[5.0, 2.0, 5.0], [4.0, 5.0, 5.0]])),
         mask_BS=torch.tensor([[True, True, True], [True, False, False]]),
         users_BF=torch.zeros(2, 0),

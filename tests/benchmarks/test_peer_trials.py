@@ -13,6 +13,7 @@ import pytest
 import peer_trials
 from coldstart.data.episodes import Support
 from coldstart.data.prepared import Prepared
+from coldstart.errors import ParamsError
 from coldstart.evaluation.evaluation_set import evaluation_set
 from coldstart.evaluation.protocol import evaluate
 from coldstart.params import DataParams, Params, PrepareParams, load_params
@@ -150,6 +151,13 @@ def test_what_changed_is_fitted_anew(
         params = params.model_copy(update={"data": data})
     choose("means", PEER, made(context.prepared, params, tmp_path), 12)
     assert len(fits) == 2 * n_fits
+
+
+def test_a_fold_that_is_not_prepared_is_named(context: Context, tmp_path: Path) -> None:
+    prepare = context.params.prepare.model_copy(update={"folds": (0, 2)})
+    params = context.params.model_copy(update={"prepare": prepare})
+    with pytest.raises(ParamsError, match="fold 2 is not prepared"):
+        made(context.prepared, params, tmp_path)
 
 
 def test_half_a_file_is_never_left(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
