@@ -37,10 +37,10 @@ def test_bundles_load_and_repeat() -> None:
     run()
     assert _digests() == before
     made_of = json.loads((layout.COMBINATIONS / MADE_OF).read_text())
-    assert made_of["student"] == ["blend"]
+    assert made_of["student"] == ["list"]
     found = [m for m in fitted_methods(load_params(), 1) if m.name in made_of]
     assert [(m.name, m.seed) for m in found] == [(n, s) for n in made_of for s in (0, 1)]
-    assert {load_method(m.folder).kind for m in found} == {"blend", "student"}
+    assert {load_method(m.folder).kind for m in found} == {"blend", "list", "student"}
 
 
 @pytest.mark.usefixtures("project")
@@ -65,7 +65,7 @@ def test_the_benchmark_says_what_the_leaderboard_says() -> None:
     evaluate.run()
     table = board.read_table(board.TABLE).query("metric == 'rmse'").set_index(["method", "k"])
     found = distil.results(rounds=1, terms=False)
-    for role, name in (("teacher", "blend"), ("student", "student")):
+    for role, name in (("teacher", "list"), ("student", "student")):
         for k, error in found["rmse"][role].items():
             assert error == pytest.approx(table.loc[(name, int(k)), "mean"])
     assert found["ratio"] > 0
@@ -87,7 +87,10 @@ def test_members_are_those_that_are_fitted() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"mean": {}}, "combine.mean: unknown combination; allowed here: average, blend, student"),
+        (
+            {"mean": {}},
+            "combine.mean: unknown combination; allowed here: average, blend, list, student",
+        ),
         ({"blend": {"member": []}}, "combine.blend: member: unknown key"),
         ({"blend": {"members": ["ridge", "rigde"]}}, "combine.blend: 'rigde' is no method"),
         ({"blend": {"members": ["ridge", "student"]}}, "combine.blend: 'student' is no method"),

@@ -33,7 +33,7 @@ from coldstart.stages import combine, pretrain
 from coldstart.stages.evaluate import run
 
 ROOT = Path(__file__).parents[2]
-NAMES = [*BASELINES, "bayes_head", "blend", "student"]
+NAMES = [*BASELINES, "bayes_head", "blend", "list", "student"]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,8 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Path
         raw["prepare"]["shots"] = [0, 1, 3, 5, 10]
         raw["pretrain"]["mf"].update(factors=3, sweeps=3, crossfit=3)
         raw["meta_train"].update(algorithms=["bayes_head"], seeds=[0, 1])
-        raw["combine"] = {name: raw["combine"][name] for name in ("blend", "student")}
+        raw["combine"] = {name: raw["combine"][name] for name in ("blend", "list", "student")}
+        raw["combine"]["list"]["exposure"]["factors"] = 4
         raw["combine"]["student"].update(factors=4, steps=5)
         raw["meta_train"]["loop"]["batch_size"] = 8  # as many users in a batch of lessons
         raw["evaluate"].update(resamples=200, min_segment=5)

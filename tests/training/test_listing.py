@@ -13,14 +13,14 @@ from coldstart.algorithms import ALGORITHMS, check_section
 from coldstart.algorithms._ranks_apart import RanksApart
 from coldstart.data.episodes import Episodes, Support
 from coldstart.data.prepared import Prepared
-from coldstart.data.spare import spare_episodes
+from coldstart.data.spare import spare_choices, spare_episodes
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import fit_backbone
 from coldstart.models.heads import HEADS
 from coldstart.models.recommender import Prediction, Recommender, State
 from coldstart.params import Params, parse_section, read_yaml
 from coldstart.training.checkpoint import Checkpoints
-from coldstart.training.fold import train_fold
+from coldstart.training.fold import train
 from coldstart.training.interrupt import Interrupt
 from coldstart.training.listing import Lists
 
@@ -110,7 +110,8 @@ def _train(
         n: v + 0.1 * torch.randn(v.shape, generator=generator) for n, v in learner.theta.items()
     }
     learner = learner.with_theta(worse)
-    return train_fold(learner, params, prepared, 0, 0, Checkpoints(folder), Interrupt())
+    history, choices = prepared.history(0), spare_choices(prepared, 0)
+    return train(learner, params, history, choices, 0, Checkpoints(folder), Interrupt())
 
 
 def test_it_ranks_where_its_lists_were_best_and_predicts_where_the_loss_was(

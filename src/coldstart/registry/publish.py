@@ -13,6 +13,7 @@ import yaml
 from coldstart import environment, layout
 from coldstart.data.prepared import Prepared
 from coldstart.evaluation.leaderboard import TABLE, read_table
+from coldstart.evaluation.metrics import ALL_SHOTS
 from coldstart.params import load_params
 from coldstart.registry import identity, runs, store
 from coldstart.registry.computed import (
@@ -141,8 +142,9 @@ def _stages(
 
 
 def _leaderboard_points() -> list[tuple[str, float, int]]:
-    """``bayes_head/rmse`` with step K; MLflow allows no ``@`` in a name."""
+    """``bayes_head/rmse`` with step K; MLflow allows no ``@`` in a name, and no step for all K."""
     table = read_table(TABLE)
+    table = table[table["k"] != ALL_SHOTS]
     return [
         (
             f"{row.method}/{str(row.metric).replace('@', '_at_')}",
