@@ -164,6 +164,27 @@ def test_an_error_below_the_best_constant_is_caught(cold: EvaluationSet) -> None
     assert check.expected == pytest.approx(float(cold.ratings_BQ.double().std(correction=0)))
 
 
+def test_luck_is_left_to_draws_of_little_spread(cold: EvaluationSet) -> None:
+    """20,000 canaries that are drawn around the mean with a tenth of the ratings' spread.
+
+    Their best error is below .99 of the floor, which no canary with the labels' help stays above.
+    """
+    y = cold.ratings_BQ.flatten()
+    floor, spread = float(y.std(correction=0)), 0.1 * float(y.std(correction=0))
+    generator = torch.Generator().manual_seed(0)
+    drawn = spread * torch.randn(20_000, len(y), generator=generator).double()
+    best = float((y.mean() + drawn - y).square().mean(1).min().sqrt())
+    helped = float((0.7 * (y - y.mean())).square().mean().sqrt())
+    everybody = cold.rows(torch.arange(cold.n_users))
+    found = [
+        canaries.check_error("random", pd.DataFrame({"k": [5], "mse": [e**2]}), everybody, s)[0].ok
+        for e in (best, helped)
+        for s in (0.0, spread)
+    ]
+    assert best < 0.99 * floor
+    assert found == [False, True, False, False]
+
+
 def test_the_limit_is_bernstein_s(cold: EvaluationSet) -> None:
     """A chance of 1e-7, by hand for the AUC: every user's own variance, averaged."""
     many = repeated(cold, 20)

@@ -194,7 +194,7 @@ def any_dataset(seed: int) -> Dataset:
         joined = table["user_id:token"].str[1:].astype(int) * rng.integers(0, 2 * span // 10)
         seconds = 1_300_000_000 + joined + rng.integers(0, span, len(table))
         repeated = table.duplicated(["user_id:token", "item_id:token"])
-        table["timestamp:float"] = seconds + np.where(repeated, 100 * span, 0)
+        table["timestamp:float"] = seconds + np.where(repeated, span, 0)
     tables = {"inter": table} | _side_tables(rng, table)
     query = int(rng.integers(1, 5))
     shots = [[0], [0, 1, 3], [1, 2], [0, 2, 5, 10]][int(rng.integers(4))]

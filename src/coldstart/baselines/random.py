@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -36,6 +37,11 @@ class Random(Baseline):
         """Between the lowest and the highest target."""
         low, high = history.targets_R.min(), history.targets_R.max()
         return cls(history.n_items, float(low), float(high), seed)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of a score, target units."""
+        return (self.high - self.low) / math.sqrt(12)
 
     def adapt(self, support: Support) -> State:
         """A key per user, the same in any order of the support."""

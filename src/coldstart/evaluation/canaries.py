@@ -164,11 +164,16 @@ def check_ranking(
     return checks
 
 
-def check_error(canary: str, users: pd.DataFrame, target: EvaluationSet) -> list[Canary]:
+def check_error(
+    canary: str, users: pd.DataFrame, target: EvaluationSet, spread: float = 0.0
+) -> list[Canary]:
     """No prediction made without the labels has a lower error than the best single constant.
 
-    That constant is the mean of the targets, so the floor is their standard deviation (or, with
-    likes, their entropy); 1% is left for a random canary that nearly equals it.
+    That constant is the mean of the targets, so the floor is their standard deviation ``s`` (or,
+    with likes, their entropy); 1% is left for a random canary that nearly equals it. Predictions
+    drawn with the standard deviation ``spread`` d have a squared error of ``s^2 + d^2`` at least,
+    less ``2 z s d / sqrt(n)`` by which they may happen to follow n ratings, with a probability of
+    ``DELTA``. Where nearly all ratings are equal d is small, and luck the larger part.
     """
     if target.head == "ranking":
         return []  # a score says nothing but the order
@@ -183,6 +188,12 @@ def check_error(canary: str, users: pd.DataFrame, target: EvaluationSet) -> list
         value = float(rows[name].mean())
         value = value if click else math.sqrt(value)
         limit = 0.99 * floor
+        if spread:
+            n = len(y) * independent_users(target, int(str(k))) / target.n_users
+            luck = math.sqrt(2 * math.log(1 / DELTA) / n)
+            drawn = floor**2 + spread**2 - 2 * luck * floor * spread
+            # of a uniform probability the log loss has mean and standard deviation 1
+            limit = min(limit, 1 - luck if click else math.sqrt(max(drawn, 0.0)))
         metric = "log_loss" if click else "rmse"
         checks.append(Canary(canary, metric, int(str(k)), value, floor, limit, value >= limit))
     return checks

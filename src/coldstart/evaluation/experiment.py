@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from coldstart.baselines.random import Random
 from coldstart.data.prepared import Prepared
 from coldstart.errors import EvaluationError, ParamsError
 from coldstart.evaluation import canaries
@@ -74,7 +75,8 @@ def run_experiment(prepared: Prepared, params: Params) -> Results:
                     checks += canaries.check_ranking(
                         method.name, found.users, target, model.n_items
                     )
-                    checks += canaries.check_error(method.name, found.users, target)
+                    drawn = model.spread * target.unit.scale if isinstance(model, Random) else 0.0
+                    checks += canaries.check_error(method.name, found.users, target, drawn)
     users = pd.concat(frames, ignore_index=True)
     chosen = candidate(users, params)
     checks.append(_shuffled_check(chosen, [sets[f, "cold"] for f in params.prepare.folds], params))
