@@ -41,7 +41,7 @@ from coldstart.served import Facts, Served
 
 FOLD = 0
 KNOWN = 0.8
-SHARES = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.2)
+SHARES = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1)
 
 
 class Champion(NamedTuple):
