@@ -98,9 +98,9 @@ import json, sys, mlflow, coldstart
 from mlflow.exceptions import MlflowException
 model = mlflow.pyfunc.load_model({uri!r})
 user = {{"items": ["i1", "nothing"], "ratings": [5, 4], "user": {{"age": 30, "gender": "F"}}}}
-found = model.predict(user, params={{"k": 3}})
+found = model.predict([user], params={{"k": 3}})
 try:
-    model.predict({{"items": ["i1"], "ratings": [9.0]}})
+    model.predict([{{"items": ["i1"], "ratings": [9.0]}}])
 except MlflowException as error:
     refused = str(error)
 print(json.dumps({{"found": found, "refused": refused, "file": sys.modules["coldstart"].__file__}}))

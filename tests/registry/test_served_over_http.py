@@ -9,20 +9,17 @@ from typing import Any
 import httpx
 import pytest
 
-from coldstart.data.prepared import Prepared
-from coldstart.params import load_params
 from coldstart.registry import packaging, runs
 
-FOLDER = Path("artifacts/models/finetune/fold-0/seed-0")
+from .test_promotion import decision
 
 
 @pytest.fixture
 def address(workspace: Path, client: Any, run_mlflow: Any) -> Iterator[str]:
     """Address of a server of the workspace's model."""
     experiment, run = runs.parent(client, "coldstart-tiny", "key")
-    decision = {"candidate": {"method": "finetune", "fold": 0}}
     folder = workspace / "packed"
-    packaging.pack(folder, FOLDER, Prepared.load(), load_params(), decision)
+    packaging.pack(folder, decision("a", None))
     uri = packaging.log_model(experiment, run, folder)
     serve = ["models", "serve", "--model-uri", uri, "--env-manager", "local"]
     with run_mlflow(lambda port: [*serve, "--port", str(port)], "ping") as address:
