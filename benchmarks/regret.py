@@ -26,7 +26,7 @@ import pandas as pd
 import yaml
 
 from coldstart import layout
-from coldstart.evaluation.leaderboard import USERS, read_summary
+from coldstart.evaluation.leaderboard import USERS
 from coldstart.evaluation.summary import SUMMARY, Summary
 from coldstart.params import load_params
 from coldstart.progress import progress
@@ -64,7 +64,7 @@ def run(seed: int, folder: Path) -> None:
 
 def keep(evaluation: Path, folder: Path) -> None:
     """The goal's metric on cold users, a mean over all K: ``method, mean``; and the summary."""
-    summary = read_summary(evaluation)
+    summary = Summary.load(evaluation)
     column = summary.primary.per_user_column
     users = pd.read_parquet(evaluation / USERS, columns=["method", "role", "k", column])
     means = users[users["role"] == "cold"].groupby(["method", "k"], observed=True)[column].mean()
@@ -77,7 +77,7 @@ def keep(evaluation: Path, folder: Path) -> None:
 
 def regrets(folders: Sequence[Path]) -> pd.DataFrame:
     """``seed, choice, method, regret``: of the run's choice, a coin toss and fixed choices."""
-    summaries = [read_summary(folder) for folder in folders]
+    summaries = [Summary.load(folder) for folder in folders]
     levels = pd.DataFrame(
         [pd.read_csv(folder / LEVELS, index_col="method")["mean"] for folder in folders]
     ).reset_index(drop=True)
@@ -130,7 +130,7 @@ def main() -> None:
     for seed, folder in enumerate(progress(folders, "seeds")):
         if not (folder / SUMMARY).is_file():
             run(seed, folder)
-    text = page(regrets(folders), read_summary(folders[0]))
+    text = page(regrets(folders), Summary.load(folders[0]))
     print(text)
     if options.page is not None:
         options.page.write_text(text, encoding="utf-8")

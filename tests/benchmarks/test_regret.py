@@ -51,6 +51,6 @@ def test_a_coin_toss_costs_the_mean(found: pd.DataFrame) -> None:
 
 
 def test_the_page_counts_what_is_much(found: pd.DataFrame, tmp_path: Path) -> None:
-    text = regret.page(found.reset_index(), regret.read_summary(tmp_path / "0"))
+    text = regret.page(found.reset_index(), Summary.load(tmp_path / "0"))
     assert "| chosen | 15.00% | 40.00% | 1 of 2 |" in text
     assert "`a` 2 times" in text

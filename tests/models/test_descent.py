@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from coldstart.data.episodes import Episodes, Support
 from coldstart.models.descent import PATIENCE, train
 from coldstart.params import NetworkParams
 
@@ -22,6 +23,17 @@ PARAMS = NetworkParams(
 )
 
 
+EMPTY = torch.zeros((0, 0), dtype=torch.int64)
+NOBODY = Episodes(
+    Support(EMPTY, EMPTY, EMPTY.bool(), EMPTY.float(), EMPTY.sum(1)),
+    EMPTY,
+    EMPTY.float(),
+    EMPTY.bool(),
+    EMPTY.sum(1),
+)
+"""Who is asked; the error that is told does not read them."""
+
+
 def _walk(target: float, **changes: Any) -> tuple[dict[str, Tensor], list[int], dict[str, Tensor]]:
     """Adam walks up a slope at .1 a step; validation is best at ``target``. 25 ratings: 3 steps."""
     start, steps = {"x": torch.zeros(())}, []
@@ -30,10 +42,11 @@ def _walk(target: float, **changes: Any) -> tuple[dict[str, Tensor], list[int], 
         steps.append(step)
         return -weights["x"]
 
-    def error(weights: dict[str, Tensor]) -> Tensor:
+    def error(weights: dict[str, Tensor], episodes: Episodes) -> Tensor:
+        assert episodes is NOBODY
         return (weights["x"] - target).square()
 
-    best = train(start, loss, error, PARAMS.model_copy(update=changes), 25, "test")
+    best = train(start, loss, error, NOBODY, PARAMS.model_copy(update=changes), 25, "test")
     return best, steps, start
 
 
@@ -58,7 +71,8 @@ def test_weights_without_a_gradient_only_decay_slowly() -> None:
     best = train(
         start,
         lambda own, _: own["x"].square() + 0.0 * own["y"],
-        lambda own: own["x"],
+        lambda own, _: own["x"],
+        NOBODY,
         PARAMS.model_copy(update={"weight_decay": 0.1, "epochs": 1}),
         100,
         "test",
