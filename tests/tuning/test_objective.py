@@ -55,12 +55,13 @@ def _fitted(
 
 def _squared_error(method: Recommender, prepared: Prepared, fold: int) -> float:
     """Mean over users and shots, in numpy."""
-    episodes = prepared.eval_episodes(fold, "validation")
+    episodes, unit = prepared.eval_episodes(fold, "validation"), prepared.unit(fold)
+    truth = unit.outside(episodes.targets_BQ).numpy()
     found = []
     for k in SHOTS:
         state = method.adapt(episodes.support.first(k))
-        mean = np.clip(method.score(state, episodes.items_BQ).mean.numpy(), 1, 5)
-        found.append(((mean - episodes.targets_BQ.numpy()) ** 2).mean())
+        mean = unit.outside(method.score(state, episodes.items_BQ).mean).numpy()
+        found.append(((np.clip(mean, 1, 5) - truth) ** 2).mean())
     return float(np.mean(found))
 
 
@@ -192,7 +193,9 @@ def test_clicks_are_judged_by_log_loss(name: str, params: Params, prepared: Prep
     likes = float(tables["episodes"]["target"].mean())
     entropy = -likes * np.log(likes) - (1 - likes) * np.log(1 - likes)
     click = params.model_copy(update={"head": "click"})
-    found = _objective(name, click, replace(prepared, **tables))
+    found = _objective(
+        name, click, replace(prepared, **tables, summary=prepared.summary | {"head": "click"})
+    )
     assert np.isfinite(found)
     assert found != pytest.approx(_objective(name, params, prepared), rel=1e-3)
     if name == "bias":
