@@ -59,7 +59,7 @@ def test_it_writes_every_bundle_and_the_same_bytes_again() -> None:
     for name in BASELINES:
         for fold in (0, 1):
             assert Bundle.load(layout.fold_folder(layout.BASELINES / name, fold)).kind == name
-    assert len(first) == 2 * 2 * (1 + len(BASELINES))
+    assert len(first) == 3 * 2 * (1 + len(BASELINES))
     run()
     assert _digests() == first
 
