@@ -153,7 +153,7 @@ def test_a_killed_stage_resumes_to_the_same_bytes(
     assert "maml fold 0 seed 0: resumed at step 60" in errors
     assert "maml fold 0 seed 1: resumed at step" in errors
     digests = _digests(whole)
-    assert len(digests) == 2 * 3  # two seeds: tensors, manifest, training curve
+    assert len(digests) == 2 * 4  # two seeds: tensors, manifest, choices, training curve
     assert _digests(killed) == digests
     assert not list((killed / ".coldstart/checkpoints").rglob("*.*"))
 
