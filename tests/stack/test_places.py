@@ -21,6 +21,7 @@ STAGES = (
     "combine",
     "evaluate",
     "report",
+    "ship",
 )
 
 
