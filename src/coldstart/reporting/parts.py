@@ -59,15 +59,10 @@ def board(summary: Summary, table: pd.DataFrame, styles: Styles) -> list[dict[st
             own = rows[rows["method"] == method].set_index("k")
             if own.empty:
                 continue
-            cells = []
-            for k in summary.shots:
-                cell, warmth = own.loc[k], heat[method, k]
-                half = (cell["high"] - cell["low"]) / 2
-                spread = f"±{half:.3f}" if half == half else ""
-                text = f"{cell['mean']:.3f}"
-                cells.append(
-                    {"text": text, "spread": spread, "heat": f"{warmth:.2f}", "best": warmth == 1}
-                )
+            cells = [
+                _cell(own.loc[k], heat[method, k]) if k in own.index else _UNDEFINED
+                for k in summary.shots
+            ]
             canary = method in summary.canary_methods
             style = styles.of(method)
             methods.append({"name": method, "cells": cells, "canary": canary, "style": style})
@@ -76,6 +71,17 @@ def board(summary: Summary, table: pd.DataFrame, styles: Styles) -> list[dict[st
             {"metric": metric.name, "name": metric.title, "aim": hint, "methods": methods}
         )
     return boards
+
+
+_UNDEFINED = {"text": "–", "spread": "", "heat": "0.00", "best": False}
+"""Where nobody has the metric: after many ratings nothing may be left to like."""
+
+
+def _cell(row: Any, warmth: float) -> dict[str, Any]:
+    half = (row["high"] - row["low"]) / 2
+    spread = f"±{half:.3f}" if half == half else ""
+    best = warmth == 1
+    return {"text": f"{row['mean']:.3f}", "spread": spread, "heat": f"{warmth:.2f}", "best": best}
 
 
 def _heat(
