@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from coldstart.evaluation.experiment import candidate
+from coldstart.errors import EvaluationError
+from coldstart.evaluation.experiment import candidate, require_goal
 from coldstart.evaluation.metrics import ALL_SHOTS, PRIMARY
 from coldstart.evaluation.summary import Candidate, Summary
 from coldstart.params import Goal, Params
@@ -44,6 +45,16 @@ def test_the_candidate_is_the_best_on_validation_users_over_all_k(
     params: Params, goal: Goal, column: str, best: str
 ) -> None:
     assert candidate(_users(column), _params(params, goal)).method == best
+
+
+@pytest.mark.parametrize("role", ["validation", "cold"])
+def test_a_goal_that_nobody_of_a_role_can_reach_is_said(params: Params, role: str) -> None:
+    rows = {"role": ["validation", "cold"], "list_recall@10": [0.5, 0.5]}
+    users = pd.DataFrame(rows)
+    require_goal(users, _params(params, "list"))
+    users.loc[users["role"] == role, "list_recall@10"] = float("nan")
+    with pytest.raises(EvaluationError, match=f"no {role} user likes anything.*data.like = 4 or"):
+        require_goal(users, _params(params, "list"))
 
 
 def test_equal_methods_go_to_the_simpler(params: Params) -> None:

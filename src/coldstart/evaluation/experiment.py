@@ -78,6 +78,7 @@ def run_experiment(prepared: Prepared, params: Params) -> Results:
                     drawn = model.spread * target.unit.scale if isinstance(model, Random) else 0.0
                     checks += canaries.check_error(method.name, found.users, target, drawn)
     users = pd.concat(frames, ignore_index=True)
+    require_goal(users, params)
     chosen = candidate(users, params)
     checks.append(_shuffled_check(chosen, [sets[f, "cold"] for f in params.prepare.folds], params))
     canaries.require(checks)
@@ -100,21 +101,29 @@ def _evaluate(
         ) from error
 
 
+def require_goal(users: pd.DataFrame, params: Params) -> None:
+    """See that the goal can be measured.
+
+    Raises:
+        EvaluationError: its metric is undefined for everybody who plays a role.
+    """
+    measured = users.groupby("role")[PRIMARY[params.goal].per_user_column].count()
+    for role in ROLES:
+        if not measured[role]:
+            raise EvaluationError(
+                f"goal: {params.goal}: no {role} user likes anything outside the support, that "
+                f"is, rates it data.like = {params.data.like:g} or higher; lower it, or set goal: "
+                "rating"
+            )
+
+
 def candidate(users: pd.DataFrame, params: Params) -> Candidate:
     """The best method on validation users over all K, and its best seed in the first fold.
 
     Equal methods go to the simpler: baselines first, then algorithms, in the order of their tables.
-
-    Raises:
-        EvaluationError: the goal's metric is undefined for everybody.
     """
     names = [name for name in method_names(params) if name not in CANARIES]
     worth = _worth(users[users["role"] == "validation"], ["method"], params)
-    if worth.isna().any():
-        raise EvaluationError(
-            f"goal: {params.goal}: no validation user likes anything outside the support, that is, "
-            f"rates it data.like = {params.data.like:g} or higher; lower it, or set goal: rating"
-        )
     best = max(names, key=lambda name: (worth[name], -names.index(name)))
     fold = params.prepare.folds[0]
     own = users[(users["method"] == best) & (users["fold"] == fold)]
