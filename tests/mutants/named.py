@@ -53,10 +53,11 @@ CHANGES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ),
     (
         "early stopping reads the evaluated query",
-        "            history, validation = prepared.history(fold), spare_episodes(prepared, fold)",
+        "choices, what = spare_choices(prepared, fold), f",
         (
-            "            history = prepared.history(fold)\n"
-            '            validation = prepared.eval_episodes(fold, "validation")'
+            "choices = spare_choices(prepared, fold)\n"
+            '                choices = type(choices)(prepared.eval_episodes(fold, "validation"))\n'
+            "                what = f"
         ),
         ("test_unread.py::test_what_judges_is_never_learnt_from",),
     ),
