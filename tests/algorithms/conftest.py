@@ -51,7 +51,7 @@ def random_backbone(dtype: torch.dtype = torch.float32, n_features: int = F) -> 
         covariance_NDD=root_NDD @ root_NDD.mT,
         exposed_CN=torch.rand(C, N_ITEMS, generator=generator).to(dtype),
         exposure_CNE=0.1 * normal(C, N_ITEMS, E),
-        exposure_FE=0.2 * normal(n_features, E),
+        exposure_CFE=0.2 * normal(1, n_features, E),
         exposure_noise=torch.tensor(0.4, dtype=dtype),
     )
 

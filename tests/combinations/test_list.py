@@ -14,15 +14,16 @@ from torch import Tensor
 from coldstart.combinations import _list_lessons, check_params
 from coldstart.combinations._list_lessons import Lessons, lessons
 from coldstart.combinations._list_server import softplus
-from coldstart.combinations._list_signals import Company, Signals
+from coldstart.combinations._list_signals import Company, Signals, log_choice
+from coldstart.combinations._list_strangers import FAINT, Crowd
 from coldstart.combinations._list_weights import weights_by_shots
 from coldstart.combinations.base import Ingredients
 from coldstart.combinations.list import List, ListParams
 from coldstart.combinations.student import Student
 from coldstart.data.episodes import Episodes, History
 from coldstart.data.prepared import Prepared
-from coldstart.models.exposure import with_exposure
-from coldstart.models.recommender import Recommender
+from coldstart.models.exposure import chosen, with_exposure
+from coldstart.models.recommender import Recommender, State
 from coldstart.params import Params
 
 Make = Callable[..., Recommender]
@@ -46,11 +47,21 @@ def company(history: History, section: ListParams) -> Company:
 
 
 @pytest.fixture(scope="module")
+def crowd(history: History, company: Company, section: ListParams) -> Crowd:
+    return Crowd.fit(history, company.items_M, section.held)
+
+
+@pytest.fixture(scope="module")
 def signals(
-    ingredients: Ingredients, history: History, company: Company, section: ListParams
+    ingredients: Ingredients,
+    history: History,
+    company: Company,
+    crowd: Crowd,
+    section: ListParams,
 ) -> Signals:
     backbone = with_exposure(ingredients.backbone, history, section.exposure, seed=0)
-    return Signals(backbone, company.items_M, company.weights, torch.tensor(section.below))
+    below = torch.tensor(section.below)
+    return Signals(backbone, company.items_M, company.weights, below, crowd.strangers)
 
 
 def _choices(history: History, below: float) -> Tensor:
@@ -97,6 +108,55 @@ def test_company_without_a_user_is_what_was_never_learnt_from_the_user(
     assert (found_BM - weights_BM @ company.weights).abs().max() > 1e-3  # and that is another
 
 
+def _shares(liked_UN: Tensor, has_UF: Tensor, own_F: Tensor, held: float) -> Tensor:
+    """Naive Bayes by its definition, attribute by attribute."""
+    share_N = liked_UN.mean(0)
+    log_N = share_N.log()
+    for f in own_F.nonzero()[:, 0].tolist():
+        others_N = liked_UN[has_UF[:, f]].sum(0)
+        of_attribute_N = (others_N + held * share_N) / (has_UF[:, f].sum() + held)
+        log_N = log_N + (of_attribute_N / share_N).log()
+    return log_N
+
+
+def test_what_strangers_like_with_and_without_a_user(
+    history: History, crowd: Crowd, section: ListParams
+) -> None:
+    liked_UN = _choices(history, FAINT).float()
+    users = history.users_R.unique()
+    has_UF = history.user_features_UF[users] > 0
+    assert has_UF.any()
+    strangers = crowd.strangers
+    assert strangers.known_N.tolist() == (liked_UN.sum(0) > 0).tolist()
+    for place in (0, 3):
+        expected_N = _shares(liked_UN[users], has_UF, has_UF[place], section.held)
+        found_N = strangers.liked(history.user_features_UF[users[place : place + 1]])[0]
+        torch.testing.assert_close(found_N[strangers.known_N], expected_N[strangers.known_N])
+        rest = torch.arange(len(users)) != place
+        others_N = _shares(liked_UN[users[rest]], has_UF[rest], has_UF[place], section.held)
+        found_BN, known_BN = crowd.without(users[place : place + 1])
+        known_N = known_BN[0]
+        assert known_N.tolist() == (liked_UN[users[rest]].sum(0) > 0).tolist()
+        torch.testing.assert_close(found_BN[0][known_N], others_N[known_N], rtol=1e-3, atol=1e-3)
+        assert (others_N - expected_N)[known_N].abs().max() > 0.01  # and that is another
+
+
+def test_lessons_are_of_users_who_have_enough_ratings(
+    signals: Signals, company: Company, crowd: Crowd, history: History
+) -> None:
+    count_U = torch.bincount(history.users_R, minlength=history.n_users)
+    least = int(count_U.max())
+
+    def how_many(least: int) -> int:
+        found = lessons(
+            signals, company, crowd, history, draws=1, max_support=3, least=least, seed=0
+        )
+        return len(found.count_L)
+
+    assert how_many(least) <= int((count_U >= least).sum()) < how_many(2)
+    assert how_many(least + 1) == how_many(2)  # nobody has as many
+
+
 def test_a_large_catalogue_has_company_for_the_most_rated_only(history: History) -> None:
     company = Company.fit(history, below=0.4, penalty=20.0, max_items=7)
     count_N = torch.bincount(history.items_R, minlength=history.n_items)
@@ -106,11 +166,12 @@ def test_a_large_catalogue_has_company_for_the_most_rated_only(history: History)
 
 @pytest.mark.parametrize("k", [0, 1, 10])
 def test_the_ranking_by_definition(make: Make, episodes: Episodes, k: int) -> None:
-    """``log P(chooses) + (1 + a_K) log P(likes) + c_K sum_j w_j B_ji``, each by its formula."""
+    """``log P(chooses) + (1 + a_K) log P(likes) + c_K sum_j w_j B_ji``, each by its formula, with
+    a share of what strangers like; the list of a stranger is that alone."""
     model = make("list")
     assert isinstance(model, List)
     support, backbone = episodes.support.first(k), model.signals.backbone
-    share_CN, factors_CNE, prior_FE, noise = backbone.exposure
+    share_CN, factors_CNE, prior_CFE, noise = backbone.exposure
     like_N = torch.zeros(7, model.n_items)
     expected_N = torch.zeros(7, model.n_items)
     company_N = torch.zeros(7, model.n_items)
@@ -118,7 +179,7 @@ def test_the_ranking_by_definition(make: Make, episodes: Episodes, k: int) -> No
     for b in range(7):
         items_S = support.items_BS[b]
         v_SE, rest_S = factors_CNE[0, items_S], 1 - share_CN[0, items_S]
-        mean_E = support.users_BF[b] @ prior_FE
+        mean_E = support.users_BF[b] @ prior_CFE[0]
         # the posterior of z through the covariance of the observed, not the precision of z
         gain_ES = v_SE.T @ torch.linalg.inv(v_SE @ v_SE.T + noise * torch.eye(k))
         z_E = mean_E + gain_ES @ (rest_S - v_SE @ mean_E)
@@ -133,7 +194,22 @@ def test_the_ranking_by_definition(make: Make, episodes: Episodes, k: int) -> No
                 added_M = weight * model.signals.company_MM[place[0, 0]]
                 company_N[b, model.signals.items_M] += added_M
     a, c = model.weights_KJ[k]
-    expected_BN = expected_N.log() + a * like_N.log() + c * company_N
+    before_BN = torch.zeros(7, model.n_items)
+    for b in range(7):
+        share_N = share_CN[0].clamp(min=0.1 / model.n_items)
+        mean_E = support.users_BF[b] @ prior_CFE[0]
+        stranger_N = (share_N + factors_CNE[0] @ mean_E).clamp(min=0.1 * share_N)
+        mean_D = support.users_BF[b] @ backbone.prior_FD
+        rating_N = backbone.offset_CN[0] + backbone.features_CND[0] @ mean_D
+        odds_N = 1.702 / backbone.noise.sqrt() * (rating_N - backbone.like)
+        before_BN[b] = stranger_N.log() + torch.sigmoid(odds_N).log()
+    strangers = model.signals.strangers
+    liked_BN = strangers.liked(support.users_BF)
+    more_BN = (liked_BN - before_BN) / (1 + k) * strangers.known_N
+    expected_BN = expected_N.log() + more_BN + a * like_N.log() + c * company_N
+    if k == 0:
+        known = strangers.known_N
+        torch.testing.assert_close(expected_BN[:, known], liked_BN[:, known], rtol=0, atol=1e-4)
     found_BN = model.rank_catalogue(model.adapt(support))
     torch.testing.assert_close(found_BN[:, 1:], expected_BN[:, 1:], rtol=1e-3, atol=1e-3)
 
@@ -153,27 +229,31 @@ def test_ratings_and_variances_are_those_of_the_method_that_rates(
 
 
 def test_no_signal_of_a_lesson_has_seen_the_users_own_ratings(
-    signals: Signals, company: Company, history: History, monkeypatch: pytest.MonkeyPatch
+    signals: Signals,
+    company: Company,
+    crowd: Crowd,
+    history: History,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Choice and like come from the table without the user's group; of company see above."""
+    """Choice and like come from the table without the user's group; of the others see above."""
     asked: list[tuple[Episodes, int]] = []
     original = _list_lessons._ask
 
-    def spy(signals: Signals, company: Company, part: Episodes, table: int, *rest: Any) -> Lessons:
+    def spy(first: Any, second: Any, third: Any, part: Episodes, table: int, *rest: Any) -> Lessons:
         asked.append((part, table))
-        return original(signals, company, part, table, *rest)
+        return original(first, second, third, part, table, *rest)
 
     monkeypatch.setattr(_list_lessons, "_ask", spy)
-    lessons(signals, company, history, draws=1, max_support=10, seed=0)
+    lessons(signals, company, crowd, history, draws=1, max_support=10, least=2, seed=0)
     for part, table in asked:
         assert (signals.backbone.group_U[part.users_B] == table).all()
     assert {table for _, table in asked} == set(range(1, len(signals.backbone.features_CND)))
 
 
 def test_lessons_ask_for_likes_outside_the_support_and_know_the_whole_catalogue(
-    signals: Signals, company: Company, history: History
+    signals: Signals, company: Company, crowd: Crowd, history: History
 ) -> None:
-    found = lessons(signals, company, history, draws=2, max_support=10, seed=0)
+    found = lessons(signals, company, crowd, history, draws=2, max_support=10, least=2, seed=0)
     assert found.signals_LZJ.isfinite().all()
     assert found.liked_LZ.any(1).all()
     assert not (found.liked_LZ & found.log_weight_LZ.isinf()).any()
@@ -217,6 +297,7 @@ def test_weights_recover_what_company_counts_after_k_ratings() -> None:
     expected_K = 0.8 * torch.arange(11).float().log1p()
     torch.testing.assert_close(weights_KJ[:, 1], expected_K, rtol=0.25, atol=0.15)
     torch.testing.assert_close(weights_KJ[:, 0], torch.ones(11), rtol=0.0, atol=0.25)
+    assert weights_KJ[0].tolist() == [1.0, 0.0]  # a stranger's list is no matter of weights
 
 
 def test_what_says_nothing_keeps_the_weight_of_the_start() -> None:
@@ -256,17 +337,29 @@ def test_softplus_is_exact_where_exponentials_end() -> None:
     np.testing.assert_allclose(softplus(x), np.logaddexp(0, x.astype(np.float64)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("k", [0, 5])
 def test_a_student_of_a_list_ranks_by_choice_and_its_own_rating(
-    make: Make, episodes: Episodes
+    make: Make, episodes: Episodes, k: int
 ) -> None:
     teacher, student = make("list"), make("student")
     assert isinstance(teacher, List)
     assert isinstance(student, Student)
-    for k in (0, 5):
-        support = episodes.support.first(k)
-        state = student.adapt(support)
-        choice_BN = teacher.signals.catalogue(teacher.signals.adapt(support)).choice
-        slope, border = teacher.signals.slope, teacher.signals.backbone.like
-        like_BN = torch.sigmoid(slope * (student.score_catalogue(state).mean - border))
-        expected_BN = choice_BN + teacher.weights_KJ[k, 0] * like_BN.log()
-        torch.testing.assert_close(student.rank_catalogue(state), expected_BN, rtol=1e-3, atol=1e-3)
+    support = episodes.support.first(k)
+    state = student.adapt(support)
+    signals = teacher.signals
+    choosing = signals.choosing.adapt(chosen(support.of_new_users()))
+    share_N, factors_NE = signals.shares[0], signals.backbone.exposure.factors_CNE[0]
+    nothing = student.adapt(support.first(0))
+
+    def choice(mean_BE: Tensor) -> Tensor:
+        return log_choice(share_N + mean_BE @ factors_NE.mT, share_N)
+
+    def like(state: State) -> Tensor:
+        rating_BN = student.score_catalogue(state).mean
+        return torch.sigmoid(signals.slope * (rating_BN - signals.backbone.like)).log()
+
+    before_BN = choice(choosing["attributes_BD"]) + like(nothing)
+    more_BN = (signals.strangers.liked(support.users_BF) - before_BN) / (1 + k)
+    more_BN = more_BN * signals.strangers.known_N
+    expected_BN = choice(choosing["mean_BD"]) + more_BN + teacher.weights_KJ[k, 0] * like(state)
+    torch.testing.assert_close(student.rank_catalogue(state), expected_BN, rtol=1e-3, atol=1e-3)

@@ -69,17 +69,22 @@ def test_factors_are_the_leading_part_of_the_covariance() -> None:
 
 
 def test_a_table_has_not_seen_its_group() -> None:
-    """Changing what a group's users chose leaves the item step of their own table alone."""
+    """The item step and the map of attributes of a table are those of the other users alone."""
     history, backbone = _history(), _backbone()
     exposure = with_exposure(backbone, history, PARAMS, 0).exposure
     x_UN = _matrix(history)
     left, _, _ = np.linalg.svd(x_UN - x_UN.mean(0), full_matrices=False)
     rest = backbone.group_U.numpy() != 1
-    design = np.hstack([np.ones((rest.sum(), 1)), left[rest, :3] * np.sqrt(U)])
-    solution = np.linalg.lstsq(design, x_UN[rest], rcond=None)[0]
-    np.testing.assert_allclose(exposure.share_CN[1], solution[0], atol=1e-4)
+    z_RE = left[rest, :3] * np.sqrt(U)
+    solution = np.linalg.lstsq(z_RE - z_RE.mean(0), x_UN[rest], rcond=None)[0]
+    np.testing.assert_allclose(exposure.share_CN[1], x_UN[rest].mean(0), atol=1e-5)
     products = exposure.factors_CNE[1] @ exposure.factors_CNE[1].T
-    np.testing.assert_allclose(products, solution[1:].T @ solution[1:], atol=1e-4)
+    np.testing.assert_allclose(products, solution.T @ solution, atol=1e-4)
+    features_RF = history.user_features_UF.numpy()[rest]
+    gram = features_RF.T @ features_RF + PARAMS.penalty * np.eye(F)
+    expected_FN = np.linalg.solve(gram, features_RF.T @ z_RE) @ solution
+    found_FN = exposure.prior_CFE[1] @ exposure.factors_CNE[1].T
+    np.testing.assert_allclose(found_FN, expected_FN, atol=1e-4)
 
 
 def test_busy_users_count_less() -> None:
@@ -139,7 +144,7 @@ def test_fold_in_conditions_the_joint_normal() -> None:
     exposure = Exposure(
         *(
             torch.from_numpy(rng.normal(scale=0.3, size=shape))
-            for shape in ((1, N), (1, N, 4), (F, 4))
+            for shape in ((1, N), (1, N, 4), (1, F, 4))
         ),
         noise=torch.tensor(0.5, dtype=torch.float64),
     )
@@ -148,7 +153,7 @@ def test_fold_in_conditions_the_joint_normal() -> None:
     found_BE = fold_in(exposure, support, exposure.noise)
     for b, items in enumerate(([3, 5, 7], [2])):
         v = exposure.factors_CNE[0, items].numpy()
-        prior = features[b].numpy() @ exposure.prior_FE.numpy()
+        prior = features[b].numpy() @ exposure.prior_CFE[0].numpy()
         covariance = v @ v.T + 0.5 * np.eye(len(items))
         rest = 1 - exposure.share_CN[0, items].numpy() - v @ prior
         expected = prior + v.T @ np.linalg.solve(covariance, rest)
@@ -160,7 +165,7 @@ def test_without_support_a_user_is_what_attributes_say() -> None:
     features = torch.ones(1, F)
     support = _support([[0]], features)._replace(targets_BS=torch.zeros(1, 1)).first(0)
     found_BE = fold_in(backbone.exposure, support, backbone.exposure.noise)
-    torch.testing.assert_close(found_BE, features @ backbone.exposure.prior_FE)
+    torch.testing.assert_close(found_BE, features @ backbone.exposure.prior_CFE[0])
 
 
 def test_a_backbone_without_the_model_says_so() -> None:

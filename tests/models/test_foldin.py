@@ -99,7 +99,7 @@ def model(items: Items) -> FoldIn:
         offset_CN=items.offset.reshape(2, 6),
         weight_CN=0.2 + _normal(2, 6, seed=10).square(),
         precision_DD=root_DD @ root_DD.mT + torch.eye(D).double(),
-        prior_FD=_normal(2, D, seed=11),
+        prior_CFD=_normal(2, 2, D, seed=11),
         covariance_NDD=items.covariance.reshape(2, 6, D, D)[0],
         choice_CND=_normal(2, 6, D, seed=12),
         damping=1.5,
@@ -130,7 +130,7 @@ def _normal_equations(
     assert model.choice_CND is not None
     assert model.covariance_NDD is not None
     chosen = sum((model.choice_CND[table, i].numpy() for i in items), np.zeros(D))
-    prior = support.users_BF[user].numpy() @ model.prior_FD.numpy()
+    prior = support.users_BF[user].numpy() @ model.prior_CFD[table].numpy()
     prior = prior + chosen / (len(items) + float(model.damping))
     precision = model.precision_DD.numpy().copy()
     moment = precision @ prior

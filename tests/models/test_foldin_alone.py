@@ -29,7 +29,7 @@ def model(request: pytest.FixtureRequest) -> FoldIn:
         offset_CN=3 + _normal(2, N, seed=3),
         weight_CN=0.3 + _normal(2, N, seed=4).square(),
         precision_DD=root_DD @ root_DD.mT + torch.eye(D),
-        prior_FD=_normal(F, D, seed=5),
+        prior_CFD=_normal(1, F, D, seed=5),
         covariance_NDD=own_NDD @ own_NDD.mT if "uncertain" in request.param else None,
         choice_CND=_normal(2, N, D, seed=6) if "informed" in request.param else None,
         damping=2.0,
@@ -67,7 +67,7 @@ def test_weights_that_nothing_holds_are_an_error() -> None:
         offset_CN=torch.zeros(1, N),
         weight_CN=torch.ones(1, N),
         precision_DD=torch.zeros(D, D),
-        prior_FD=torch.zeros(F, D),
+        prior_CFD=torch.zeros(1, F, D),
     )
     server, nothing = FoldInServer(loose), np.zeros(0, dtype=np.float32)
     with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):

@@ -90,7 +90,7 @@ def _backbone(prepared: Prepared, fold: int) -> Backbone:
         side_NG=history.item_features_NG,
         exposed_CN=torch.rand(1, history.n_items, generator=generator),
         exposure_CNE=0.1 * torch.randn(1, history.n_items, 4, generator=generator),
-        exposure_FE=torch.zeros(history.user_features_UF.shape[1], 4),
+        exposure_CFE=torch.zeros(1, history.user_features_UF.shape[1], 4),
         exposure_noise=torch.tensor(1.0),
         **unfitted(history, 4),
     )

@@ -47,5 +47,5 @@ def inputs(backbone: Backbone) -> Tensor:
 
 def user_inputs(backbone: Backbone) -> int:
     """``Y``: coordinates of exposure and taste, the number of ratings, attributes."""
-    n_features, n_factors = backbone.exposure.prior_FE.shape
+    _, n_features, n_factors = backbone.exposure.prior_CFE.shape
     return n_factors + len(backbone.prior_DD) + 1 + n_features

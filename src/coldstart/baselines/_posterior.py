@@ -74,7 +74,7 @@ class LinearPosterior(ItemTable):
             offset_CN=item_N.unsqueeze(0),
             weight_CN=torch.ones_like(item_N).unsqueeze(0),
             precision_DD=torch.diag(self.penalty_D.double()),
-            prior_FD=self.prior_FD.double(),
+            prior_CFD=self.prior_FD.double().unsqueeze(0),
         )
 
     def _likeliest_noise(self, validation: Episodes) -> float:

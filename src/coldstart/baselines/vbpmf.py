@@ -104,7 +104,7 @@ class VBPMF(ItemTable):
             offset_CN=self.item_N.unsqueeze(0),
             weight_CN=torch.full_like(self.item_N, 1 / self.noise).unsqueeze(0),
             precision_DD=torch.linalg.inv(self.prior_DD),
-            prior_FD=self.prior_FD,
+            prior_CFD=self.prior_FD.unsqueeze(0),
             covariance_NDD=self.covariance_NDD,
         )
 

@@ -17,6 +17,7 @@ from scipy import sparse
 from torch import Tensor
 
 from coldstart.combinations._list_signals import Company, Signals
+from coldstart.combinations._list_strangers import Crowd
 from coldstart.data.episodes import Episodes, EpisodeSampler, History, Support
 
 USERS = 2048
@@ -37,23 +38,43 @@ class Lessons(NamedTuple):
 
 
 def lessons(
-    signals: Signals, company: Company, history: History, *, draws: int, max_support: int, seed: int
+    signals: Signals,
+    company: Company,
+    crowd: Crowd,
+    history: History,
+    *,
+    draws: int,
+    max_support: int,
+    least: int,
+    seed: int,
 ) -> Lessons:
-    """Draw supports ``draws`` times for every historical user, or for ``USERS`` of them.
+    """Draw supports ``draws`` times for every user who has enough ratings, or for ``USERS``.
 
     Args:
         signals: with the backbone's cross-fitted tables.
         company: fitted on the same history.
+        crowd: likewise.
         history: of users with two ratings at least.
         draws: supports of a user.
         max_support: most ratings in one; half of the sizes K are uniform, the others more often
             small, since a list changes with log(1 + K).
+        least: ratings of a user who is asked, unless nobody has as many: others like so little
+            that their lists say nothing of those that are judged.
         seed: of everything random.
     """
     generator = torch.Generator().manual_seed(seed)
-    n_users = int((torch.bincount(history.users_R) >= 2).sum())
+    count_U = torch.bincount(history.users_R, minlength=history.n_users)
+    if not (count_U >= least).any():
+        least = 2
+    busy_R = count_U[history.users_R] >= least
+    asked = history._replace(
+        users_R=history.users_R[busy_R],
+        items_R=history.items_R[busy_R],
+        targets_R=history.targets_R[busy_R],
+    )
+    n_users = int((count_U >= least).sum())
     sampler = EpisodeSampler(
-        history,
+        asked,
         batch_size=min(n_users, USERS),
         query_size=1,
         max_support=max_support,
@@ -68,7 +89,7 @@ def lessons(
             rows_B = (episodes.support.crossfit_B == table).nonzero()[:, 0]
             for rows in rows_B.split(BATCH):
                 part = episodes.rows(rows)
-                parts.append(_ask(signals, company, part, table, likes_UN, generator))
+                parts.append(_ask(signals, company, crowd, part, table, likes_UN, generator))
     return Lessons(*map(torch.cat, zip(*parts, strict=True)))
 
 
@@ -95,6 +116,7 @@ def _likes(history: History) -> sparse.csr_array:
 def _ask(
     signals: Signals,
     company: Company,
+    crowd: Crowd,
     episodes: Episodes,
     table: int,
     likes_UN: sparse.csr_array,
@@ -103,7 +125,8 @@ def _ask(
     support, users_B = episodes.support, episodes.users_B
     weights_BM = _in_columns(signals, support)
     state = signals.adapt(support) | {"company_BM": company.without(users_B, weights_BM)}
-    signals_BNJ = torch.stack(signals.catalogue(state, table), -1)
+    stranger_BN, known_BN = crowd.without(users_B)
+    signals_BNJ = torch.stack(signals.as_read(state, table, stranger_BN, known_BN), -1)
     hidden_BN = torch.zeros(signals_BNJ.shape[:2], dtype=torch.bool)
     hidden_BN.scatter_(1, support.items_BS, True)
     hidden_BN[:, 0] = True  # the unknown item, also where the support is padded

@@ -1,6 +1,7 @@
 """A list for one user alone, in numpy: the ranking of ``list.py``, and the ratings when asked for.
 
-Legend: S support, Q items, N items, M items with company, J signals but the choice.
+Legend: S support, Q items, N items, M items with company, J signals but the choice, F features of
+a user.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from coldstart.combinations._list_signals import LEAST, Signals, expected_shares
+from coldstart.combinations._list_strangers import Strangers
+from coldstart.models.foldin import FoldIn
 from coldstart.models.foldin_alone import FoldInServer, Known
 from coldstart.models.server import Floats, Ints, Ratings, Server
 
@@ -23,38 +26,94 @@ class Newcomer(NamedTuple):
     features_F: Floats
 
 
+class Chances:
+    """``log P(rates i)`` and ``log P(likes i | rates i)``, with what strangers like."""
+
+    def __init__(
+        self, choosing: FoldIn, share_N: Tensor, curve: tuple[Tensor, Tensor], strangers: Strangers
+    ) -> None:
+        """Lay out both.
+
+        Args:
+            choosing: the model of exposure.
+            share_N: expected exposure, as it was estimated.
+            curve: slope and border of the curve of likes.
+            strangers: what is liked by people of whom no rating is known.
+        """
+        self._choosing = FoldInServer(choosing)
+        expected_N = expected_shares(share_N)
+        self._above_N = (expected_N - share_N).numpy()
+        self._least_N = (LEAST * expected_N).numpy()
+        self._slope, self.border = map(float, curve)
+        self._popular_N = strangers.popular_N.numpy()
+        self._known_N = strangers.known_N.numpy()
+        self._alike_FM, self._items_M = strangers.alike_FM.numpy(), strangers.items_M.numpy()
+
+    def adapt(self, items_S: Ints, targets_S: Floats, features_F: Floats) -> Known:
+        """Posterior of exposure: the targets are not read."""
+        return self._choosing.adapt(items_S, np.ones_like(targets_S), features_F)
+
+    def choice(self, choice: Known) -> Floats:
+        """``log P(rates i)``."""
+        return self._log_choice(self._choosing.rank(choice))
+
+    def unlike(self, rating_N: Floats) -> Floats:
+        """``-log P(likes i | rates i)``; overwrites the ratings that are predicted."""
+        rating_N -= self.border
+        rating_N *= -self._slope
+        return softplus(rating_N)
+
+    def more(self, features_F: Floats, expected_N: Floats, size: int) -> Floats:
+        """What is added to the choice after ``size`` ratings.
+
+        Args:
+            features_F: of the user.
+            expected_N: ratings predicted before the first; overwritten.
+            size: ``K``.
+        """
+        more_N = self._popular_N + self.unlike(expected_N)
+        more_N -= self._log_choice(self._choosing.expected(features_F))
+        own_M = np.flatnonzero(features_F > 0)
+        more_N[self._items_M] += self._alike_FM[own_M].sum(0)
+        more_N *= self._known_N
+        more_N /= np.float32(1 + size)
+        return more_N
+
+    def _log_choice(self, scores_N: Floats) -> Floats:
+        scores_N += self._above_N
+        np.maximum(scores_N, self._least_N, out=scores_N)
+        logs_N: Floats = np.log(scores_N, out=scores_N)
+        return logs_N
+
+
 class ListServer(Server):
     """Ranks by the weighted signals; the rating member adapts when a rating is asked for."""
 
     def __init__(self, rating: Server, signals: Signals, weights_KJ: Tensor) -> None:
         self._rating = rating
-        self._choosing = FoldInServer(signals.choosing)
+        curve = signals.slope, signals.backbone.like
+        share_N = signals.backbone.exposure.share_CN[0]
+        self._chances = Chances(signals.choosing, share_N, curve, signals.strangers)
         self._tasting = FoldInServer(signals.tasting)
-        self._slope, self._border = float(signals.slope), float(signals.backbone.like)
-        self._above_N, self._least_N = least_chosen(signals.backbone.exposure.share_CN[0])
         self._row_N, self._items_M = signals.rows.numpy() - 1, signals.items_M.numpy()
         self._company_MM = np.ascontiguousarray(signals.company_MM.numpy())
         self._below, self._weights_KJ = float(signals.below), weights_KJ.numpy()
 
     def adapt(self, items_S: Ints, targets_S: Floats, features_F: Floats) -> Newcomer:
         """Posterior means of exposure and taste."""
-        choice = self._choosing.adapt(items_S, np.ones_like(targets_S), features_F)
+        choice = self._chances.adapt(items_S, targets_S, features_F)
         taste = self._tasting.adapt(items_S, targets_S, features_F)
         return Newcomer(choice, taste, features_F)
 
     def rank(self, state: Newcomer) -> Floats:
         """See :meth:`List.rank_catalogue`."""
-        size = min(state.choice.size, len(self._weights_KJ) - 1)
-        weight_of_like, weight_of_company = self._weights_KJ[size]
-        scores_N = self._choosing.rank(state.choice)
-        scores_N += self._above_N
-        np.maximum(scores_N, self._least_N, out=scores_N)
-        np.log(scores_N, out=scores_N)
-        like_N = self._tasting.rank(state.taste)
-        like_N -= self._border
-        like_N *= -self._slope
-        scores_N -= weight_of_like * softplus(like_N)
-        scores_N[self._items_M] += weight_of_company * self._company(state.taste)
+        size = state.choice.size
+        of_like, of_company = self._weights_KJ[min(size, len(self._weights_KJ) - 1)]
+        expected_N = self._tasting.expected(state.features_F)
+        scores_N = self._chances.choice(state.choice)
+        scores_N += self._chances.more(state.features_F, expected_N, size)
+        scores_N -= of_like * self._chances.unlike(self._tasting.rank(state.taste))
+        scores_N[self._items_M] += of_company * self._company(state.taste)
         return scores_N
 
     def score(self, state: Newcomer, items_Q: Ints) -> Ratings:
@@ -66,15 +125,10 @@ class ListServer(Server):
 
     def _company(self, known: Known) -> Floats:
         row_S = self._row_N.take(known.items_S)
-        weights_S = np.where(known.targets_S > self._border, 1.0, self._below) * (row_S >= 0)
+        liked_S = known.targets_S > self._chances.border
+        weights_S = np.where(liked_S, 1.0, self._below) * (row_S >= 0)
         added_M: Floats = weights_S.astype(np.float32).dot(self._company_MM.take(row_S, 0))
         return added_M
-
-
-def least_chosen(share_N: Tensor) -> tuple[Floats, Floats]:
-    """What :func:`expected_shares` adds to shares, and the smallest expected exposure."""
-    expected_N = expected_shares(share_N)
-    return (expected_N - share_N).numpy(), (LEAST * expected_N).numpy()
 
 
 def softplus(x: Floats) -> Floats:

@@ -1,12 +1,17 @@
-"""What a list is ranked by: three closed forms that each know something of a newcomer.
+"""What a list is ranked by: closed forms that each know something of a newcomer.
 
     choice    log P(rates i): the linear Gaussian model of exposure
     like      log P(likes i | rates i): a logistic curve of the rating that the backbone predicts
     company   sum_j w_j B_ji over the rated items j: EASE on likes (Steck 2019), where w is 1 for a
               like and less for any other rating
+    stranger  log P(likes i) of somebody of whom no rating is known (:mod:`_list_strangers`)
 
-None of them trains, so a historical user's own ratings can be left out of each exactly: of the
-first two by the backbone's cross-fitted tables, of the third by a rank-one downdate.
+Choice and like make an expectation of strangers too, a worse one. It is replaced: to the choice is
+added ``(stranger - choice_0 - like_0) / (1 + K)``, with ``choice_0`` and ``like_0`` what they were
+before the first of K ratings.
+
+None of them trains, so a historical user's own ratings can be left out of each: of choice and like
+by the backbone's cross-fitted tables, of company by a rank-one downdate, of strangers by counting.
 
 Legend: B users, S support, N items, M the most rated of them, C tables, T users of one table.
 """
@@ -23,6 +28,7 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import embedding_bag, logsigmoid, pad
 
+from coldstart.combinations._list_strangers import Strangers
 from coldstart.data.episodes import History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.exposure import chosen, model_of
@@ -55,7 +61,7 @@ def log_like(rating_BN: Tensor, slope: Tensor, border: Tensor) -> Tensor:
 class Catalogue(NamedTuple):
     """The signals of all items for some users: ``[B, N]`` each."""
 
-    choice: Tensor
+    choice: Tensor  # with what strangers like
     like: Tensor
     company: Tensor
 
@@ -68,6 +74,7 @@ class Signals:
     items_M: Tensor  # int64, ascending: items that have company
     company_MM: Tensor  # B, row j is what a rated item j adds
     below: Tensor  # scalar: weight of a rating that is no like
+    strangers: Strangers
 
     @property
     def n_items(self) -> int:
@@ -111,28 +118,49 @@ class Signals:
         padded_MM = pad(self.company_MM, (0, 0, 1, 0))  # row 0 is of items without company
         rows_BS = pad(self.rows[support.items_BS], (0, 1))
         weights_BS = pad(self.weights(support), (0, 1))
+        choice, taste = self.choosing.adapt(chosen(support)), self.tasting.adapt(support)
         return {
-            "choice_BE": self.choosing.adapt(chosen(support))["mean_BD"],
-            "taste_BD": self.tasting.adapt(support)["mean_BD"],
+            "choice_BE": choice["mean_BD"],
+            "choice_before_BE": choice["attributes_BD"],
+            "taste_BD": taste["mean_BD"],
+            "taste_before_BD": taste["attributes_BD"],
             "company_BM": embedding_bag(
                 rows_BS, padded_MM, mode="sum", per_sample_weights=weights_BS
             ),
+            "users_BF": support.users_BF,
+            "stranger_B1": 1 / (1 + support.mask_BS.sum(1, keepdim=True)),
         }
 
-    def catalogue(self, state: State, table: int = 0) -> Catalogue:
-        """All items, as read from a table."""
+    def catalogue(self, state: State) -> Catalogue:
+        """All items, as new users meet them."""
+        liked_BN = self.strangers.liked(state["users_BF"])
+        return self.as_read(state, 0, liked_BN, self.strangers.known_N)
+
+    def as_read(self, state: State, table: int, stranger_BN: Tensor, known_BN: Tensor) -> Catalogue:
+        """All items, as read from a table.
+
+        Args:
+            state: of :meth:`adapt`.
+            table: one of the cross-fitted ones.
+            stranger_BN: ``log P(likes i)`` before any rating is known.
+            known_BN: of which items that says something; may be ``[N]``.
+        """
+        choice_BN, like_BN = self._expected(state["choice_BE"], state["taste_BD"], table)
+        before_BN = sum(self._expected(state["choice_before_BE"], state["taste_before_BD"], table))
+        company_BN = torch.zeros_like(like_BN)
+        company_BN[:, self.items_M] = state["company_BM"].to(like_BN.dtype)
+        more_BN = torch.where(known_BN, stranger_BN - before_BN, 0.0) * state["stranger_B1"]
+        return Catalogue(choice_BN + more_BN, like_BN, company_BN)
+
+    def _expected(self, choice_BE: Tensor, taste_BD: Tensor, table: int) -> tuple[Tensor, Tensor]:
+        """``log P(rates i)`` and ``log P(likes i | rates i)``: ``[B, N]`` both."""
         share_N = self.shares[table]
-        factors_NE = self.backbone.exposure.factors_CNE[table]
-        expected_BN = share_N + state["choice_BE"] @ factors_NE.mT
-        rating_BN = self.backbone.offset_CN[table] + (
-            state["taste_BD"] @ self.backbone.features_CND[table].mT
-        )
-        company_BN = torch.zeros_like(rating_BN)
-        company_BN[:, self.items_M] = state["company_BM"].to(rating_BN.dtype)
-        return Catalogue(
+        expected_BN = share_N + choice_BE @ self.backbone.exposure.factors_CNE[table].mT
+        features_ND = self.backbone.features_CND[table]
+        rating_BN = self.backbone.offset_CN[table] + taste_BD @ features_ND.mT
+        return (
             log_choice(expected_BN, share_N),
             log_like(rating_BN, self.slope, self.backbone.like),
-            company_BN,
         )
 
 

@@ -1,8 +1,9 @@
 """How much each signal of a list counts after K ratings.
 
-    score_i = choice_i + (1 + a_K) like_i + c_K company_i,    a_K, c_K linear in log(1 + K)
+    score_i = choice_i + (1 + a_K) like_i + c_K company_i
 
-With a and c at 0 an item is ranked by the chance that it is chosen and liked. They are learnt from
+``a_0`` and ``c_0`` are 0, and for K > 0 they are linear in log(1 + K). With 0 an item is ranked by
+the chance that it is chosen and liked: strangers are. The weights are learnt from
 :mod:`~coldstart.combinations._list_lessons`: the items that the user likes are to have most of a
 softmax over the catalogue, ``-log sum_{i liked} p_i``. A list is a few items on top, and this loss
 asks for no more than that some likes stand there; the usual mean of ``-log p_i`` over all likes
@@ -49,9 +50,8 @@ def weights_by_shots(lessons: Lessons, shrinkage: float, most: int) -> Tensor:
 
 
 def _terms(count_L: Tensor) -> Tensor:
-    """1 and log(1 + K): ``[L, X]``."""
-    place_L = count_L.float().log1p()
-    return torch.stack([torch.ones_like(place_L), place_L], 1)
+    """Whether K > 0, and log(1 + K): ``[L, X]``."""
+    return torch.stack([(count_L > 0).float(), count_L.float().log1p()], 1)
 
 
 def _fit(lessons: Lessons, shrinkage: float) -> Tensor:

@@ -1,10 +1,10 @@
 """How a student of a list ranks: by the teacher's choice and by the rating that it predicts.
 
-    score_i = log P(chooses i) + b_K log P(likes i)
+    score_i = log P(chooses i) + b_K log P(likes i) + what strangers like, as the teacher's
 
-Choice is a closed form already, as small as a student: it is taken over. The like follows from the
-rating that the student predicts, by the teacher's curve and weight. What the teacher knows of
-company, a matrix of all pairs of items, is left behind.
+Choice is a closed form already, as small as a student: it is taken over, and so are the shares of
+what strangers like. The like follows from the rating that the student predicts, by the teacher's
+curve and weight. What the teacher knows of company, a matrix of all pairs of items, is left behind.
 
 Legend: B users, S ratings of the user, N items, F user features, E factors of exposure, K shots.
 """
@@ -13,19 +13,21 @@ from __future__ import annotations
 
 from typing import NamedTuple, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from coldstart.combinations._list_server import least_chosen, softplus
+from coldstart.combinations._list_server import Chances, Newcomer
 from coldstart.combinations._list_signals import expected_shares, log_choice, log_like
+from coldstart.combinations._list_strangers import Strangers
 from coldstart.combinations.list import List
 from coldstart.models.backbone import Exposure
 from coldstart.models.exposure import model_of
 from coldstart.models.foldin import FoldIn
-from coldstart.models.foldin_alone import FoldInServer, Known
-from coldstart.models.recommender import Recommender, State
+from coldstart.models.foldin_alone import FoldInServer
+from coldstart.models.recommender import Recommender, State, named, part_of
 from coldstart.models.server import Floats, Ints, Ratings, Server
+
+STRANGERS = "strangers."
 
 
 class ListHead(NamedTuple):
@@ -38,6 +40,7 @@ class ListHead(NamedTuple):
     slope: Tensor  # of the log-odds of a like
     border: Tensor  # the rating at which they are 0
     weight_K: Tensor  # of the like; the last serves all larger K
+    strangers: Strangers
 
     @classmethod
     def of(cls, teacher: Recommender) -> Self | None:
@@ -45,36 +48,43 @@ class ListHead(NamedTuple):
         if not isinstance(teacher, List):
             return None
         signals = teacher.signals
-        share_CN, factors_CNE, prior_FE, noise = signals.backbone.exposure
+        share_CN, factors_CNE, prior_CFE, noise = signals.backbone.exposure
         return cls(
-            share_CN[0], factors_CNE[0], prior_FE, noise,
-            signals.slope, signals.backbone.like, teacher.weights_KJ[:, 0],
+            share_CN[0], factors_CNE[0], prior_CFE[0], noise,
+            signals.slope, signals.backbone.like, teacher.weights_KJ[:, 0], signals.strangers,
         )  # fmt: skip
 
     def choosing(self) -> FoldIn:
         """Folds a user into the model of exposure."""
         shares, factors = self.share_N.unsqueeze(0), self.factors_NE.unsqueeze(0)
-        return model_of(Exposure(shares, factors, self.prior_FE, self.noise), self.noise)
+        exposure = Exposure(shares, factors, self.prior_FE.unsqueeze(0), self.noise)
+        return model_of(exposure, self.noise)
 
-    def rank(self, choice: State, rating_BN: Tensor) -> Tensor:
+    def rank(
+        self, choice: State, users_BF: Tensor, rating_BN: Tensor, expected_BN: Tensor
+    ) -> Tensor:
         """All items: ``[B, N]``.
 
         Args:
             choice: a state of :meth:`choosing`.
+            users_BF: features.
             rating_BN: what the student predicts.
+            expected_BN: what it predicted before the first rating.
         """
+        count_B = choice["count_B"].long()
+        weight_B = self.weight_K[count_B.clamp(max=len(self.weight_K) - 1)]
+        liked_BN = self._like(rating_BN)
+        before_BN = self._choice(choice["attributes_BD"]) + self._like(expected_BN)
+        more_BN = self.strangers.liked(users_BF) - before_BN
+        more_BN = torch.where(self.strangers.known_N, more_BN, 0.0) / (1 + count_B.unsqueeze(1))
+        return self._choice(choice["mean_BD"]) + more_BN + weight_B.unsqueeze(1) * liked_BN
+
+    def _choice(self, mean_BE: Tensor) -> Tensor:
         share_N = expected_shares(self.share_N)
-        expected_BN = share_N + choice["mean_BD"] @ self.factors_NE.mT
-        place_B = choice["count_B"].long().clamp(max=len(self.weight_K) - 1)
-        liked_BN = log_like(rating_BN, self.slope, self.border)
-        return log_choice(expected_BN, share_N) + self.weight_K[place_B].unsqueeze(1) * liked_BN
+        return log_choice(share_N + mean_BE @ self.factors_NE.mT, share_N)
 
-
-class Newcomer(NamedTuple):
-    """All that is known of a user."""
-
-    choice: Known
-    taste: Known
+    def _like(self, rating_BN: Tensor) -> Tensor:
+        return log_like(rating_BN, self.slope, self.border)
 
 
 class ListStudentServer(Server):
@@ -82,25 +92,23 @@ class ListStudentServer(Server):
 
     def __init__(self, rating: FoldInServer, head: ListHead) -> None:
         self._rating = rating
-        self._choosing = FoldInServer(head.choosing())
-        self._above_N, self._least_N = least_chosen(head.share_N)
-        self._slope, self._border = float(head.slope), float(head.border)
+        curve = head.slope, head.border
+        self._chances = Chances(head.choosing(), head.share_N, curve, head.strangers)
         self._weight_K = head.weight_K.numpy()
 
     def adapt(self, items_S: Ints, targets_S: Floats, features_F: Floats) -> Newcomer:
         """Two solves."""
-        choice = self._choosing.adapt(items_S, np.ones_like(targets_S), features_F)
-        return Newcomer(choice, self._rating.adapt(items_S, targets_S, features_F))
+        choice = self._chances.adapt(items_S, targets_S, features_F)
+        return Newcomer(choice, self._rating.adapt(items_S, targets_S, features_F), features_F)
 
     def rank(self, state: Newcomer) -> Floats:
         """See :meth:`ListHead.rank`."""
-        weight = self._weight_K[min(state.choice.size, len(self._weight_K) - 1)]
-        scores_N = self._choosing.rank(state.choice)
-        scores_N += self._above_N
-        np.maximum(scores_N, self._least_N, out=scores_N)
-        np.log(scores_N, out=scores_N)
-        rating_N = self._rating.rank(state.taste)
-        scores_N -= weight * softplus(self._slope * (self._border - rating_N))
+        size = state.choice.size
+        weight = self._weight_K[min(size, len(self._weight_K) - 1)]
+        expected_N = self._rating.expected(state.features_F)
+        scores_N = self._chances.choice(state.choice)
+        scores_N += self._chances.more(state.features_F, expected_N, size)
+        scores_N -= weight * self._chances.unlike(self._rating.rank(state.taste))
         return scores_N
 
     def score(self, state: Newcomer, items_Q: Ints) -> Ratings:
@@ -110,4 +118,13 @@ class ListStudentServer(Server):
 
 def tensors_of(head: ListHead) -> dict[str, Tensor]:
     """By the name of the field; of a table that another holds too, a copy."""
-    return {name: torch.clone(value) for name, value in head._asdict().items()}
+    own = {name: value for name, value in head._asdict().items() if name != "strangers"}
+    own |= named(head.strangers._asdict(), STRANGERS)
+    return {name: torch.clone(value) for name, value in own.items()}
+
+
+def head_of(tensors: dict[str, Tensor]) -> ListHead:
+    """The inverse of :func:`tensors_of`."""
+    strangers = part_of(tensors, STRANGERS)
+    own = {name: value for name, value in tensors.items() if not name.startswith(STRANGERS)}
+    return ListHead(**own, strangers=Strangers(**strangers))

@@ -22,6 +22,7 @@ from coldstart.baselines import BASELINES
 from coldstart.combinations._list_lessons import lessons
 from coldstart.combinations._list_server import ListServer
 from coldstart.combinations._list_signals import Company, Signals
+from coldstart.combinations._list_strangers import Crowd, Strangers
 from coldstart.combinations._list_weights import weights_by_shots
 from coldstart.combinations.base import Combination, Ingredients
 from coldstart.combinations.blend import Blend
@@ -33,7 +34,7 @@ from coldstart.models.recommender import Prediction, Recommender, State, kept, n
 from coldstart.models.server import Server
 from coldstart.params import ExposureParams, Section, search
 
-SIGNALS, RATING, BACKBONE = "signals.", "rating.", "backbone."
+SIGNALS, RATING, BACKBONE, STRANGERS = "signals.", "rating.", "backbone.", "strangers."
 
 
 class ListParams(Section):
@@ -52,8 +53,14 @@ class ListParams(Section):
         json_schema_extra=search(50, 5000, log=True),
         description="Of company: imagined users of each item who chose nothing else.",
     )
+    held: float = Field(
+        gt=0,
+        json_schema_extra=search(20, 1000, log=True),
+        description="Of strangers: imagined users with an attribute who like what everybody does.",
+    )
     max_items: int = Field(
-        ge=1, description="Most rated items that have company; a matrix of that size is kept."
+        ge=1,
+        description="Most rated items that have company, a matrix of that size, and attributes.",
     )
     draws: int = Field(ge=1, le=100, description="Lessons of each historical user.")
     shrinkage: float = Field(
@@ -88,12 +95,21 @@ class List(Combination, Recommender):
         history, seed = ingredients.history, ingredients.seed
         backbone = with_exposure(ingredients.backbone, history, section.exposure, seed)
         company = Company.fit(history, section.below, section.penalty, section.max_items)
-        signals = Signals(backbone, company.items_M, company.weights, torch.tensor(section.below))
-        most = max(ingredients.params.prepare.shots)
+        crowd = Crowd.fit(history, company.items_M, section.held)
+        below = torch.tensor(section.below)
+        signals = Signals(backbone, company.items_M, company.weights, below, crowd.strangers)
+        asked = ingredients.params.prepare
         learnt_from = lessons(
-            signals, company, history, draws=section.draws, max_support=most, seed=seed
+            signals,
+            company,
+            crowd,
+            history,
+            draws=section.draws,
+            max_support=max(asked.shots),
+            least=asked.min_ratings,
+            seed=seed,
         )
-        weights_KJ = weights_by_shots(learnt_from, section.shrinkage, most)
+        weights_KJ = weights_by_shots(learnt_from, section.shrinkage, max(asked.shots))
         made = cls(ingredients.methods[section.rating], signals, weights_KJ)
         return cls.from_bundle(made.to_bundle())  # without the tables of historical users
 
@@ -129,11 +145,10 @@ class List(Combination, Recommender):
     def tensors(self) -> dict[str, Tensor]:
         """The signals' and the weights, and those of the method that rates under ``rating.``."""
         own = {
-            "items_M": self.signals.items_M,
             "company_MM": self.signals.company_MM,
             "below": self.signals.below,
             "weights_KJ": self.weights_KJ,
-        }
+        } | named(self.signals.strangers._asdict(), STRANGERS)
         # a file of tensors may not hold one twice, and both may share the backbone's
         parts = named(self.signals.backbone.serving(), BACKBONE)
         parts |= named(self.rating.tensors(), RATING)
@@ -153,7 +168,10 @@ class List(Combination, Recommender):
         member, tensors = bundle.config["rating"], bundle.tensors
         rated = Bundle(member["kind"], member["config"], part_of(tensors, RATING))
         backbone = Backbone(kind=bundle.config["backbone"], **part_of(tensors, BACKBONE))
-        signals = Signals(backbone, tensors["items_M"], tensors["company_MM"], tensors["below"])
+        strangers = Strangers(**part_of(tensors, STRANGERS))
+        signals = Signals(
+            backbone, strangers.items_M, tensors["company_MM"], tensors["below"], strangers
+        )
         return cls(kinds[member["kind"]].from_bundle(rated), signals, tensors["weights_KJ"])
 
     def _rated(self, state: State) -> State:

@@ -30,7 +30,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from coldstart.combinations._student_list import ListHead, ListStudentServer, tensors_of
+from coldstart.combinations._student_list import (
+    ListHead,
+    ListStudentServer,
+    head_of,
+    tensors_of,
+)
 from coldstart.combinations.base import Combination, Ingredients
 from coldstart.combinations.blend import over_neighbours
 from coldstart.combinations.lessons import Components, Lessons, lessons
@@ -115,6 +120,7 @@ class Student(Combination, Recommender):
         state = self._with_variance(self._fold_in.adapt(support))
         if self._choosing is not None:
             state |= named(self._choosing.adapt(chosen(support)), CHOICE)
+            state["users_BF"] = support.users_BF
         return state
 
     def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
@@ -141,7 +147,11 @@ class Student(Combination, Recommender):
         rating_BN = self.score_catalogue(state).mean
         if self.list_head is None:
             return rating_BN
-        return self.list_head.rank(part_of(state, CHOICE), rating_BN)
+        expected_BN = torch.addmm(
+            self.theta["offset_N"], state["attributes_BD"], self.theta["x_NE"].mT
+        )
+        choice = part_of(state, CHOICE)
+        return self.list_head.rank(choice, state["users_BF"], rating_BN, expected_BN)
 
     def serve(self) -> Server:
         """See :class:`StudentServer`."""
@@ -161,7 +171,7 @@ class Student(Combination, Recommender):
     def from_bundle(cls, bundle: Bundle) -> Self:
         """See :meth:`Recommender.from_bundle`."""
         of_list = part_of(bundle.tensors, LIST)
-        head = ListHead(**of_list) if of_list else None
+        head = head_of(of_list) if of_list else None
         return cls(bundle.tensors, bundle.tensors["variance_K"], head)
 
     def _with_variance(self, state: State) -> State:
@@ -269,7 +279,7 @@ def fold_in(theta: Theta) -> FoldIn:
         offset_CN=offset_N.unsqueeze(0),
         weight_CN=torch.ones_like(offset_N).unsqueeze(0),
         precision_DD=torch.diag(theta["log_penalty_E"].exp()),
-        prior_FD=theta["prior_FE"],
+        prior_CFD=theta["prior_FE"].unsqueeze(0),
         choice_CND=choices(theta).unsqueeze(0),
         damping=theta["log_damping"].exp(),
     )

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from coldstart.models.bundle import Bundle
 
-_TABLES = ("features_CND", "offset_CN", "count_CN", "exposed_CN", "exposure_CNE")
+_TABLES = ("features_CND", "offset_CN", "count_CN", "exposed_CN", "exposure_CNE", "exposure_CFE")
 """Fields that are cross-fitted."""
 
 
@@ -23,7 +23,7 @@ class Exposure(NamedTuple):
 
     share_CN: Tensor  # of users who rate the item
     factors_CNE: Tensor
-    prior_FE: Tensor  # expected coordinates of a user are users_BF @ prior_FE
+    prior_CFE: Tensor  # expected coordinates of a user are users_BF @ prior_CFE[table]
     noise: Tensor  # scalar: variance of a choice around its expectation
 
 
@@ -54,13 +54,13 @@ class Backbone:
     gives point estimates."""
     exposed_CN: Tensor | None = None  # these four are the parts of ``exposure``
     exposure_CNE: Tensor | None = None
-    exposure_FE: Tensor | None = None
+    exposure_CFE: Tensor | None = None
     exposure_noise: Tensor | None = None
 
     @property
     def exposure(self) -> Exposure:
         """The model of what people choose; only a backbone from ``fit_backbone`` has one."""
-        parts = (self.exposed_CN, self.exposure_CNE, self.exposure_FE, self.exposure_noise)
+        parts = (self.exposed_CN, self.exposure_CNE, self.exposure_CFE, self.exposure_noise)
         found = [part for part in parts if part is not None]
         assert len(found) == len(parts), f"{self.kind}: a backbone without a model of exposure"
         return Exposure(*found)

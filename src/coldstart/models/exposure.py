@@ -9,8 +9,8 @@ starts from popularity.
 
 An item that nobody rated has the share and the factors that its attributes suggest.
 
-Cross-fitted tables leave a group of users out of the item step, with the users' coordinates held
-fixed, so that all tables share one coordinate system.
+Cross-fitted tables leave a group of users out of the item step and of the map ``A``, with the
+users' coordinates held fixed, so that all tables share one coordinate system.
 
 Legend: U users with ratings, N items, E factors, F user features, C tables, B users, S support.
 """
@@ -57,21 +57,20 @@ def with_exposure(
     )
     z_UE = _coordinates(x_UN, params.factors, seed)
     group_U = backbone.group_U.numpy()[users]
-    tables = []
+    features_UF = history.user_features_UF.numpy()[users].astype(np.float64)
+    tables, priors = [], []
     for group in range(len(backbone.features_CND)):
         rest = group_U != group if group else np.full(len(users), fill_value=True)
         found = _item_step(x_UN[rest], z_UE[rest])
         tables.append(_with_new_items(found, x_UN[rest], history.item_features_NG, params.penalty))
+        priors.append(_map_of_attributes(features_UF[rest], z_UE[rest], params.penalty))
     exposed_CN = np.stack([share for share, _ in tables])
-    features_UF = history.user_features_UF.numpy()[users].astype(np.float64)
-    penalty_FF = params.penalty * np.eye(features_UF.shape[1])
-    prior_FE = np.linalg.solve(features_UF.T @ features_UF + penalty_FF, features_UF.T @ z_UE)
     variance = float(x_UN.power(2).sum() / len(users) - np.square(x_UN.mean(axis=0)).sum())
     return replace(
         backbone,
         exposed_CN=_float32(exposed_CN),
         exposure_CNE=_float32(np.stack([factors for _, factors in tables])),
-        exposure_FE=_float32(prior_FE),
+        exposure_CFE=_float32(np.stack(priors)),
         exposure_noise=torch.tensor(max(params.noise * variance / history.n_items, 1e-6)),
     )
 
@@ -96,7 +95,7 @@ def model_of(exposure: Exposure, noise: Tensor) -> FoldIn:
         offset_CN=exposure.share_CN,
         weight_CN=(1 / noise).expand(exposure.share_CN.shape),
         precision_DD=torch.eye(E, dtype=factors_CNE.dtype, device=factors_CNE.device),
-        prior_FD=exposure.prior_FE,
+        prior_CFD=exposure.prior_CFE,
     )
 
 
@@ -128,11 +127,22 @@ def _coordinates(x_UN: sparse.csr_array, n_factors: int, seed: int) -> Floats:
 
 
 def _item_step(x_UN: sparse.csr_array, z_UE: Floats) -> tuple[Floats, Floats]:
-    """Shares and factors by least squares, users' coordinates given: ``[N]``, ``[N, E]``."""
-    design_UX = np.hstack([np.ones((len(z_UE), 1)), z_UE])
-    gram_XX = design_UX.T @ design_UX + RIDGE * np.eye(design_UX.shape[1])
-    solution_XN = np.linalg.solve(gram_XX, (x_UN.T @ design_UX).T)
-    return solution_XN[0], solution_XN[1:].T
+    """Shares of these users, and factors by least squares around them: ``[N]``, ``[N, E]``.
+
+    Coordinates are those of all users, whose mean is 0. An intercept at 0 would extrapolate from
+    these users to all and so give back, along the factors, the very users who were left out.
+    """
+    share_N: Floats = np.asarray(x_UN.mean(axis=0), dtype=np.float64).ravel()
+    rest_UE = z_UE - z_UE.mean(axis=0)
+    gram_EE = rest_UE.T @ rest_UE + RIDGE * np.eye(z_UE.shape[1])
+    factors_EN = np.linalg.solve(gram_EE, (x_UN.T @ rest_UE).T)
+    return share_N, factors_EN.T
+
+
+def _map_of_attributes(features_UF: Floats, z_UE: Floats, penalty: float) -> Floats:
+    """``A`` by ridge regression: ``[F, E]``."""
+    gram_FF = features_UF.T @ features_UF + penalty * np.eye(features_UF.shape[1])
+    return np.asarray(np.linalg.solve(gram_FF, features_UF.T @ z_UE), dtype=np.float64)
 
 
 def _with_new_items(

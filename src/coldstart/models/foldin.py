@@ -137,7 +137,7 @@ class FoldIn(NamedTuple):
     offset_CN: Tensor
     weight_CN: Tensor  # one over the variance of a rating's noise
     precision_DD: Tensor  # P
-    prior_FD: Tensor  # A
+    prior_CFD: Tensor  # A, by table, or one for all: [1, F, D]
     covariance_NDD: Tensor | None = None  # of (offset, x[1:])
     choice_CND: Tensor | None = None  # c, what having chosen an item says; None: nothing
     damping: Tensor | float = 1.0
@@ -145,7 +145,7 @@ class FoldIn(NamedTuple):
     def adapt(self, support: Support) -> State:
         """Posteriors of users, who read their cross-fitted tables, and the sums behind them."""
         sums = self._sums(support.items_BS, support.crossfit_B, support.targets_BS, support.mask_BS)
-        return self._solved(sums, support.users_BF.to(self.prior_FD.dtype) @ self.prior_FD)
+        return self._solved(sums, self._expected(support))
 
     def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
         """One more rating of each user, who is new: exactly what adapting to all of them gives."""
@@ -159,6 +159,13 @@ class FoldIn(NamedTuple):
         """Rows of cross-fitted tables."""
         own = None if self.covariance_NDD is None else self.covariance_NDD[items]
         return Items(self.x_CND[table, items], self.offset_CN[table, items], own)
+
+    def _expected(self, support: Support) -> Tensor:
+        """What attributes say of a user before any rating: ``[B, D]``."""
+        users_BF = support.users_BF.to(self.prior_CFD.dtype)
+        if len(self.prior_CFD) == 1:
+            return users_BF @ self.prior_CFD[0]
+        return (users_BF.unsqueeze(1) @ self.prior_CFD[support.crossfit_B]).squeeze(1)
 
     def _sums(
         self, items_BS: Tensor, table_B: Tensor, targets_BS: Tensor, mask_BS: Tensor

@@ -64,7 +64,7 @@ class FoldInServer(Server):
             self._own_NDD = None if items.covariance is None else items.covariance.float().numpy()
             self._informed = model.choice_CND is not None
             self._precision_DD = model.precision_DD.double().numpy()
-            self._prior_FD = model.prior_FD.float().numpy()
+            self._prior_FD = model.prior_CFD[0].float().numpy()
             self._damping = float(model.damping)
 
     def adapt(self, items_S: Ints, targets_S: Floats, features_F: Floats) -> Known:
@@ -92,6 +92,13 @@ class FoldInServer(Server):
     def rank(self, state: Known) -> Floats:
         """``offset + x . w`` of all items."""
         scores_N: Floats = state.mean_D.astype(np.float32).dot(self._x_DN)
+        scores_N += self._offset_N
+        return scores_N
+
+    def expected(self, features_F: Floats) -> Floats:
+        """``offset + x . w`` of all items for somebody of whom no rating is known."""
+        mean_D = features_F.dot(self._prior_FD).astype(np.float32)
+        scores_N: Floats = mean_D.dot(self._x_DN)
         scores_N += self._offset_N
         return scores_N
 

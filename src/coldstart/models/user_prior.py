@@ -89,7 +89,7 @@ def linear_model(backbone: Backbone) -> FoldIn:
         offset_CN=backbone.offset_CN,
         weight_CN=(1 / backbone.noise).expand(backbone.offset_CN.shape),
         precision_DD=torch.linalg.inv(backbone.prior_DD),
-        prior_FD=backbone.prior_FD,
+        prior_CFD=backbone.prior_FD.unsqueeze(0),
         covariance_NDD=backbone.covariance_NDD,
         choice_CND=descriptions(backbone) @ backbone.choice_JD,
         damping=backbone.choice_damping,
