@@ -147,3 +147,35 @@ def test_the_whole_catalogue_is_ranked_for_a_stable_part_of_the_users(
     assert part[ranked]["user"].nunique() == 4
     pd.testing.assert_frame_equal(part[ranked], whole[ranked])
     assert part["mse"].equals(whole["mse"])
+
+
+def test_items_without_a_rating_have_rows_of_their_own(
+    cold: EvaluationSet, item_means: Tensor
+) -> None:
+    """Two query items of the first user are made cold; the list holds them and eight others."""
+    few = cold.rows(slice(0, 1))
+    own_Q = few.episodes.items_BQ[0]
+    cold_N = torch.zeros(few.catalogue.cold_N.shape, dtype=torch.bool)
+    cold_N[own_Q[:2]] = True
+    few = replace(
+        few,
+        catalogue=few.catalogue._replace(cold_N=cold_N),
+        likes_BL=own_Q[:4].unsqueeze(0),
+    )
+    scores_N = item_means.clone()
+    scores_N[own_Q[0]] = 9.0
+    scores_N[own_Q[1]] = -9.0
+    users = evaluate(Fixed(scores_N, variance=1.0), few, (0,), catalogue=True).users.iloc[0]
+    predicted_Q = few.predictions(scores_N[own_Q[:2]].unsqueeze(0))[0]
+    error = (predicted_Q - few.truth[0, :2]).square().mean()
+    assert users["mse_cold_items"] == pytest.approx(float(error))
+    assert users["list_recall_cold@10"] == 0.5  # one of the two stands in the ten
+    inside = (few.unit.outside(scores_N[own_Q[:2]]) - few.truth[0, :2]).abs()
+    half = 1.2815515655446004 * float(few.unit.scale)
+    assert users["covered_cold@80"] == pytest.approx(float((inside <= half).double().mean()))
+    nobody = few.catalogue._replace(cold_N=torch.zeros_like(cold_N))
+    without = evaluate(
+        Fixed(scores_N, variance=1.0), replace(few, catalogue=nobody), (0,), catalogue=True
+    ).users.iloc[0]
+    assert math.isnan(without["mse_cold_items"])
+    assert math.isnan(without["list_recall_cold@10"])

@@ -97,9 +97,10 @@ def _matched(catalogue: Catalogue, rows_N: Tensor, n_items: int) -> Catalogue:
     """The same of the method's rows; of items that today's data lacks, as of a rare one."""
     share = catalogue.share_N.new_full((n_items,), float(catalogue.share_N.min()))
     third, popular = torch.full((n_items,), 2), torch.zeros(n_items, dtype=torch.bool)
-    for whole, part in zip((share, third, popular), catalogue, strict=True):
+    matched = Catalogue(share, third, popular, cold_N=torch.zeros(n_items, dtype=torch.bool))
+    for whole, part in zip(matched, catalogue, strict=True):
         whole[rows_N] = part
-    return Catalogue(share, third, popular)
+    return matched
 
 
 def _rows_of(prepared: Prepared, item_keys: Sequence[str]) -> Tensor:

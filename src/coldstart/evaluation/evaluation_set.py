@@ -34,6 +34,7 @@ class Catalogue(NamedTuple):
     share_N: Tensor  # share of the historical ratings, add-one smoothed
     third_N: Tensor  # int64, 0, 1, 2: the items with the first, second, last third of all likes
     popular_N: Tensor  # bool, whether among the POPULAR most rated
+    cold_N: Tensor  # bool, whether without any historical rating
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,7 @@ def catalogue_of(prepared: Prepared, fold: int, like: float) -> Catalogue:
         share_N=torch.from_numpy((count_N + 1.0) / (len(items) + prepared.n_items)),
         third_N=torch.from_numpy(third_N),
         popular_N=torch.from_numpy(popular_N & (count_N > 0)),
+        cold_N=prepared.cold_items(fold),
     )
 
 

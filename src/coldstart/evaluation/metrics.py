@@ -62,7 +62,7 @@ class Metric:
 
     def finish(self, means: Floats) -> Floats:
         """From means over users of the column to the metric: RMSE is a root of a mean."""
-        return np.sqrt(means) if self.column == "mse" else means
+        return np.sqrt(means) if self.column.startswith("mse") else means
 
 
 _METRICS = (
@@ -81,6 +81,10 @@ _METRICS = (
         column="mse", compared=True, plot="error",
     ),
     Metric("mae", "MAE", "rating", "less", "absolute error in rating points", compared=True),
+    Metric(
+        "rmse_cold_items", "RMSE, cold items", "rating", "less",
+        "the same over query items that no historical user has rated", column="mse_cold_items",
+    ),
     Metric(
         "log_loss", "Log loss", "click", "less", "cross-entropy of likes in nats", compared=True,
         plot="error",
@@ -108,6 +112,10 @@ _METRICS = (
         "of likes among all other items",
     ),
     Metric(
+        "list_recall_cold@10", "List recall, cold items", "list", "more",
+        "of likes among items that no historical user has rated",
+    ),
+    Metric(
         "coverage", "Coverage", "list", "neither",
         "share of the catalogue in anybody's ten", per_user=False,
     ),
@@ -126,6 +134,10 @@ _METRICS = (
         level=0.8,
     ),
     Metric(
+        "covered_cold@80", "In 80% interval, cold items", "interval", "nominal",
+        "share of ratings inside, of items that no historical user has rated", level=0.8,
+    ),
+    Metric(
         "covered@95", "In 95% interval", "interval", "nominal", "share of ratings inside",
         level=0.95, shown=False,
     ),
@@ -134,7 +146,7 @@ _METRICS = (
 METRICS = {metric.name: metric for metric in _METRICS}
 """By name, in the order of tables."""
 
-LEVELS = {m.name: m.level for m in _METRICS if m.level is not None}
+LEVELS = {m.name: m.level for m in _METRICS if m.name.startswith("covered@") and m.level}
 """Nominal levels of the predictive intervals whose coverage is measured."""
 
 PRIMARY: dict[Goal, Metric] = {

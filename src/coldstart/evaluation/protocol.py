@@ -109,11 +109,14 @@ def _query_metrics(predicted: Prediction, part: EvaluationSet) -> dict[str, Tens
         return {"log_loss": formulas.log_loss(clipped_BQ, truth_BQ, mask_BQ), **values}
     values["mse"] = formulas.squared_error(clipped_BQ, truth_BQ, mask_BQ)
     values["mae"] = formulas.absolute_error(clipped_BQ, truth_BQ, mask_BQ)
+    cold_BQ = mask_BQ & part.catalogue.cold_N[part.episodes.items_BQ]
+    values["mse_cold_items"] = formulas.squared_error(clipped_BQ, truth_BQ, cold_BQ)
     if predicted.variance is not None:
         variance_BQ = part.unit.variance_outside(predicted.variance)
         normal = (part.unit.outside(mean_BQ), variance_BQ, truth_BQ, mask_BQ)
         values["nll"] = formulas.gaussian_nll(*normal)
         values |= {name: formulas.covered(*normal, level) for name, level in LEVELS.items()}
+        values["covered_cold@80"] = formulas.covered(*normal[:3], cold_BQ, 0.8)
     return values
 
 
@@ -135,6 +138,10 @@ def _list_metrics(top_BT: Tensor, hidden_BX: Tensor, part: EvaluationSet) -> dic
         values[f"list_recall_{name}@10"] = formulas.truncated_recall(
             hits_BT & (third_BT == third), n_B
         )
+    cold_N = part.catalogue.cold_N
+    n_cold_B = (cold_N[likes_BL.clamp(min=0)] & (likes_BL != 0)).sum(1)
+    cold_BT = cold_N[top_BT.clamp(min=0)]
+    values["list_recall_cold@10"] = formulas.truncated_recall(hits_BT & cold_BT, n_cold_B)
     of_query_BT = formulas.hits(top_BT, part.episodes.items_BQ.masked_fill(~part.liked, 0))
     values["recall@10"] = formulas.recall(of_query_BT, part.liked.sum(1))
     values["novelty"] = formulas.novelty(top_BT, part.catalogue.share_N)
