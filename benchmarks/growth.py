@@ -37,6 +37,8 @@ SIZES = (10**5, 10**6, 10**7)
 METHODS = ("list",)
 ALWAYS = ("random", "constant", "popularity")
 """Canaries and reference, without which nothing is evaluated."""
+TRAINED = "bayes_head"
+"""Trained where no other algorithm is, since a run has one at least."""
 NAME = "made"
 LIMIT_RATIO, LIMIT_MIB = 1.15, 6 * 1024
 """What is promised: of a decade's cost over ten times the one before, and of memory."""
@@ -53,6 +55,8 @@ def needed(names: Sequence[str]) -> list[str]:
     for name in reversed(sections):  # one may be made from one before
         if name in wanted:
             wanted |= set(COMBINATIONS[name].wanted(sections[name]))
+    if wanted.isdisjoint(ALGORITHMS):
+        wanted.add(TRAINED)
     return [name for name in (*BASELINES, *ALGORITHMS, *COMBINATIONS) if name in wanted]
 
 
@@ -80,8 +84,10 @@ def stages(methods: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def measured(folder: Path, n_ratings: int, methods: Sequence[str]) -> Costs:
-    """The cost of every stage at one size; those that ``folder`` knows are not run again."""
+def measured(
+    folder: Path, n_ratings: int, methods: Sequence[str], until: str | None = None
+) -> Costs:
+    """The cost of every stage at one size, or of those up to one; what is known is kept."""
     record = folder / "costs.json"
     costs: Costs = json.loads(record.read_bytes()) if record.is_file() else {}
     data = folder / layout.DATA / NAME
@@ -96,6 +102,8 @@ def measured(folder: Path, n_ratings: int, methods: Sequence[str]) -> Costs:
             costs[stage] = cost_of(folder, command)
             print(f"{n_ratings:.0e} {stage}: {costs[stage]}", file=sys.stderr, flush=True)
             record.write_text(json.dumps(costs, indent=1), encoding="utf-8")
+        if stage == until:
+            break
     return costs
 
 
@@ -158,10 +166,12 @@ def main() -> None:
         default=METHODS,
         choices=[*BASELINES, *ALGORITHMS, *COMBINATIONS],
     )
+    parser.add_argument("--until", help="last stage that is run, such as pretrain")
     parser.add_argument("--page", type=Path, help="document whose table is written anew")
     options = parser.parse_args()
     methods, work = needed(options.methods), options.work.resolve()
-    lines = table({n: measured(work / str(n), n, methods) for n in sorted(options.sizes)})
+    sizes = sorted(options.sizes)
+    lines = table({n: measured(work / str(n), n, methods, options.until) for n in sizes})
     print("\n".join(lines))
     if options.page:
         text = options.page.read_text(encoding="utf-8")

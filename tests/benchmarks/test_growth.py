@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,8 @@ import yaml
 
 import growth
 import made_data
+from coldstart import layout
+from coldstart.combinations import possible
 from coldstart.params import load_params
 
 SMALL = 8_000
@@ -69,7 +72,7 @@ def test_methods_come_with_what_they_are_made_from() -> None:
     methods = growth.needed(["list"])
     section = load_params(ROOT / "params.yaml").combine
     assert set(methods) == {*growth.ALWAYS, "list", "blend", *section["blend"]["members"]}
-    assert growth.needed([]) == sorted(growth.ALWAYS, key=growth.needed([]).index)
+    assert set(growth.needed(["ridge"])) == {*growth.ALWAYS, "ridge", growth.TRAINED}
     trained = [stage for stage in growth.stages(methods) if stage.startswith("meta_train")]
     assert trained == [f"meta_train@{name}" for name in ("cnp", "bayes_head", "multitask")]
 
@@ -77,17 +80,33 @@ def test_methods_come_with_what_they_are_made_from() -> None:
 def test_a_run_has_a_row_for_every_stage_and_is_not_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    methods = growth.needed([])
-    costs = growth.measured(tmp_path / "8000", SMALL, methods)
-    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    assert set(costs) == {stage for stage in pipeline if stage != "meta_train"}
+    methods, folder = growth.needed(["list"]), tmp_path / "8000"
+    costs = growth.measured(folder, SMALL, methods, until="prepare")
+    assert list(costs) == ["validate", "prepare"]
     for cost in costs.values():
         assert cost["seconds"] > 0.1
         assert cost["peak_mib"] > 50
-    assert (tmp_path / "8000" / "artifacts" / "shipped").is_dir()
+    assert (folder / layout.PREPARED).is_dir()
+    params = load_params(folder / layout.PARAMS)
+    assert possible(params).keys() == {"blend", "list"}
+    assert params.threads == 1
 
-    monkeypatch.setattr(growth, "cost_of", lambda *_: pytest.fail("measured twice"))
-    assert growth.measured(tmp_path / "8000", SMALL, methods) == costs
+    run: list[Sequence[str]] = []
+
+    def cost_of(_: Path, command: Sequence[str]) -> dict[str, float]:
+        run.append(command)
+        return {"seconds": 1.0, "peak_mib": 1.0}
+
+    monkeypatch.setattr(growth, "cost_of", cost_of)
+    rest = growth.measured(folder, SMALL, methods)
+    assert {stage: rest[stage] for stage in costs} == costs
+    assert {stage.partition("@")[0] for stage in rest} == set(
+        yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    )
+    assert len(run) == len(rest) - 2
+    assert ["coldstart", "meta-train", "cnp"] in run
+    assert growth.measured(folder, SMALL, methods) == rest
+    assert len(run) == len(rest) - 2
 
 
 def test_a_cost_is_of_the_command_and_its_children_alone(tmp_path: Path) -> None:
