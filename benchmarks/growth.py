@@ -6,8 +6,9 @@
 
 Each stage of ``dvc.yaml`` runs as a process of its own, on one thread, on ratings made by
 ``made_data.py``, with the numbers of ``params.yaml`` and the methods that are named: what they are
-made from comes with them, and what every evaluation needs. What was measured is kept below
-``--work`` and not measured again; remove a size's folder after a change of the code.
+made from comes with them, and what every evaluation needs; the last of them is shipped. What was
+measured is kept below ``--work`` and not measured again; remove a size's folder after a change of
+the code.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from coldstart import layout
 from coldstart.algorithms import ALGORITHMS
 from coldstart.baselines import BASELINES
 from coldstart.combinations import COMBINATIONS, check_params
+from coldstart.evaluation.summary import Summary
 from coldstart.params import load_params
 from tables import markdown
 
@@ -99,12 +101,22 @@ def measured(
     (folder / layout.PARAMS).write_text(params_text(methods), encoding="utf-8")
     for stage, command in stages(methods).items():
         if stage not in costs:
+            if stage == "ship":
+                choose(folder, methods[-1])
             costs[stage] = cost_of(folder, command)
             print(f"{n_ratings:.0e} {stage}: {costs[stage]}", file=sys.stderr, flush=True)
             record.write_text(json.dumps(costs, indent=1), encoding="utf-8")
         if stage == until:
             break
     return costs
+
+
+def choose(folder: Path, method: str) -> None:
+    """Make a method the candidate, so that the same is shipped at every size."""
+    path = folder / layout.EVALUATION
+    summary = Summary.load(path)
+    chosen = summary.candidate.model_copy(update={"method": method})
+    summary.model_copy(update={"candidate": chosen}).save(path)
 
 
 def cost_of(folder: Path, command: Sequence[str]) -> dict[str, float]:

@@ -92,12 +92,14 @@ def test_a_run_has_a_row_for_every_stage_and_is_not_run_again(
     assert params.threads == 1
 
     run: list[Sequence[str]] = []
+    shipped: list[str] = []
 
     def cost_of(_: Path, command: Sequence[str]) -> dict[str, float]:
         run.append(command)
         return {"seconds": 1.0, "peak_mib": 1.0}
 
     monkeypatch.setattr(growth, "cost_of", cost_of)
+    monkeypatch.setattr(growth, "choose", lambda _, method: shipped.append(method))
     rest = growth.measured(folder, SMALL, methods)
     assert {stage: rest[stage] for stage in costs} == costs
     assert {stage.partition("@")[0] for stage in rest} == set(
@@ -105,6 +107,7 @@ def test_a_run_has_a_row_for_every_stage_and_is_not_run_again(
     )
     assert len(run) == len(rest) - 2
     assert ["coldstart", "meta-train", "cnp"] in run
+    assert shipped == ["list"]
     assert growth.measured(folder, SMALL, methods) == rest
     assert len(run) == len(rest) - 2
 
