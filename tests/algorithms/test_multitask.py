@@ -175,3 +175,21 @@ def test_calibrated_variances_are_squared_errors_on_average(make: Make, episodes
     assert float(torch.stack(ratios).mean()) == pytest.approx(1.0, rel=1e-5)
     untouched = _multitask(make).score(state, episodes.items_BQ).mean
     assert torch.equal(mean_BQ, untouched)
+
+
+def test_others_are_read_from_each_users_table_also_where_it_is_the_same(
+    make: Make, episodes: Episodes
+) -> None:
+    """Users of one table, whose candidates are read once, lose what they lose one by one."""
+    learner = _multitask(make)
+    items_M = episodes.items_BQ[episodes.mask_BQ]
+    n_tables, n_users = len(learner.backbone.features_CND), episodes.n_users
+    mixed_B = torch.arange(n_users) % n_tables
+    assert n_tables > 1
+    for crossfit_B in (torch.full((n_users,), 1), mixed_B):
+        found = learner._candidates(items_M, crossfit_B)
+        for b in range(n_users):
+            own = learner._items(items_M.unsqueeze(0), crossfit_B[b : b + 1])
+            for field, value in zip(found, own, strict=True):
+                assert torch.equal(field.expand(n_users, *field.shape[1:])[b], value[0])
+    assert found.offset_BI.shape[0] == n_users

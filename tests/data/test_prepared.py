@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from coldstart.data import episodes
 from coldstart.data.episodes import EpisodeSampler
 from coldstart.data.prepared import Prepared
 from coldstart.data.sources import folder_digest, read_source
@@ -205,6 +206,17 @@ def test_sampled_episodes_are_valid(prepared: Prepared) -> None:
             assert of_query.any()
             assert {(user, i, t) for i, t in zip(items, targets, strict=True)} <= rated
     assert set(sizes) == set(range(9))
+
+
+def test_many_users_are_drawn_for_in_blocks_as_they_are_at_once(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = _sampler(prepared, 0).sample()
+    monkeypatch.setattr(episodes, "CELLS", 3 * 60)
+    in_blocks = _sampler(prepared, 0).sample()
+    assert torch.equal(at_once.items_BQ, in_blocks.items_BQ)
+    for field, same in zip(at_once.support, in_blocks.support, strict=True):
+        assert torch.equal(field, same)
 
 
 def test_generator_is_the_whole_state(prepared: Prepared) -> None:

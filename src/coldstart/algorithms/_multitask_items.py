@@ -49,3 +49,8 @@ def user_inputs(backbone: Backbone) -> int:
     """``Y``: coordinates of exposure and taste, the number of ratings, attributes."""
     _, n_features, n_factors = backbone.exposure.prior_CFE.shape
     return n_factors + len(backbone.prior_DD) + 1 + n_features
+
+
+def products(items_BID: Tensor, users_BD: Tensor) -> Tensor:
+    """Of every item with its user: ``[B, I]``."""
+    return (items_BID @ users_BD.unsqueeze(-1)).squeeze(-1)

@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from coldstart.algorithms._base import Theta
-from coldstart.algorithms._multitask_items import Items, inputs, tables, user_inputs
+from coldstart.algorithms._multitask_items import Items, inputs, products, tables, user_inputs
 from coldstart.algorithms._multitask_server import MultiTaskServer, Tables
 from coldstart.algorithms._ranks_apart import RanksApart
 from coldstart.data.choices import Chooser, choose
@@ -217,9 +217,9 @@ class MultiTask(RanksApart[MultiTaskParams]):
     def _scores(self, theta: Theta, state: State, items: Items) -> Scores:
         per_user_BHT = state["trunk_BH"].unsqueeze(-1) * theta["task_HT"]
         correction_BIT = (items.inputs_BIX @ theta["item_XH"]) @ per_user_BHT
-        expected_BI = items.share_BI + _product(items.exposure_BIE, state[f"{EXPOSURE}mean_BD"])
+        expected_BI = items.share_BI + products(items.exposure_BIE, state[f"{EXPOSURE}mean_BD"])
         least_BI = LEAST * items.share_BI
-        rating_BI = items.offset_BI + _product(items.x_BID, state[f"{TASTE}mean_BD"])
+        rating_BI = items.offset_BI + products(items.x_BID, state[f"{TASTE}mean_BD"])
         if isinstance(self.head, RatingHead):
             rating_BI = rating_BI + correction_BIT[..., 2]
         log_slope, threshold = theta["like_2"].unbind()
@@ -254,10 +254,11 @@ class MultiTask(RanksApart[MultiTaskParams]):
         """Each query item against the other users' query items: ``[B]``."""
         support = episodes.support
         candidates_M = episodes.items_BQ[episodes.mask_BQ]
-        items = self._items(candidates_M.expand(support.n_users, -1), support.crossfit_B)
+        items = self._candidates(candidates_M, support.crossfit_B)
         others_BM = self._scores(theta, state, items).exposure - self._log_draw[candidates_M]
         own_BT = torch.cat([support.items_BS, episodes.items_BQ], 1)
-        hit_BM = (own_BT.unsqueeze(-1) == candidates_M).any(1)
+        own_BN = own_BT.new_zeros(support.n_users, self.n_items, dtype=torch.bool)
+        hit_BM = own_BN.scatter_(1, own_BT, True)[:, candidates_M]
         rest_B1 = others_BM.masked_fill(hit_BM, -torch.inf).logsumexp(-1, keepdim=True)
         own_BQ = chosen_BQ - self._log_draw[episodes.items_BQ]
         return masked_mean(functional.softplus(rest_B1 - own_BQ), episodes.mask_BQ)
@@ -265,6 +266,13 @@ class MultiTask(RanksApart[MultiTaskParams]):
     def _items(self, items_BI: Tensor, crossfit_B: Tensor) -> Items:
         at = crossfit_B.unsqueeze(1), items_BI
         return Items(*(table[at] for table in self._tables))
+
+    def _candidates(self, items_M: Tensor, crossfit_B: Tensor) -> Items:
+        """The same items for all users; read once where they all read one table."""
+        tables_C = torch.unique(crossfit_B)
+        if len(tables_C) == 1:
+            return self._items(items_M.unsqueeze(0), tables_C)
+        return self._items(items_M.expand(len(crossfit_B), -1), crossfit_B)
 
     @cached_property
     def _tables(self) -> Items:
@@ -290,7 +298,3 @@ class MultiTask(RanksApart[MultiTaskParams]):
 def weighted(losses: Tensor, log_variances: Tensor) -> Tensor:
     """``(L / s^2 + log s^2) / 2`` for each signal; least where ``s^2 = L``."""
     return 0.5 * (losses * (-log_variances).exp() + log_variances)
-
-
-def _product(items_BID: Tensor, users_BD: Tensor) -> Tensor:
-    return (items_BID @ users_BD.unsqueeze(-1)).squeeze(-1)

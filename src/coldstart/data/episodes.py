@@ -14,6 +14,10 @@ from torch import Tensor
 
 from coldstart.errors import DataError
 
+CELLS = 1 << 22
+"""Random numbers held at once: users times the ratings of the busiest one. A batch may be all
+users; changes no result."""
+
 
 class Support(NamedTuple):
     """What is known of ``B`` users at the moment of adapting to them."""
@@ -194,7 +198,10 @@ class EpisodeSampler:
         """Rows of the history, ``T = S + Q`` per user, distinct as far as ``count_B`` goes."""
         width = self._max_support + self._query_size
         span = max(int(count_B.max()), width)
-        keys = torch.rand(self._batch_size, span, generator=self._generator)
-        keys.masked_fill_(torch.arange(span) >= count_B[:, None], 2.0)
-        offset_BT = keys.topk(width, largest=False, sorted=True).indices
+        offsets = []
+        for count_P in torch.split(count_B, max(1, CELLS // span)):  # draws what one batch would
+            keys_PX = torch.rand(len(count_P), span, generator=self._generator)
+            keys_PX.masked_fill_(torch.arange(span) >= count_P[:, None], 2.0)
+            offsets.append(keys_PX.topk(width, largest=False, sorted=True).indices)
+        offset_BT = torch.cat(offsets)
         return self._start_U[users_B][:, None] + offset_BT.minimum(count_B[:, None] - 1)

@@ -19,6 +19,10 @@ from coldstart.training.interrupt import Interrupt
 from coldstart.training.listing import Lists
 from coldstart.training.loop import Sampler, Stops, Trained, Validation, Watch, meta_train
 
+MOST_USERS = 2000
+"""Validation users who stop a training, of more a random choice: they are asked after every few
+steps, of which there are as many however large the data is."""
+
 
 @dataclass(frozen=True)
 class WithNegatives:
@@ -116,6 +120,10 @@ def _validation(
     seed: int,
 ) -> Validation:
     """What stops a training: the loss on spare ratings and, of what ranks apart, their lists."""
+    if users.n_users > MOST_USERS:
+        order_B = torch.randperm(users.n_users, generator=torch.Generator().manual_seed(0))
+        rows = order_B[:MOST_USERS].sort().values
+        users, judged_BX = users.rows(rows), None if judged_BX is None else judged_BX[rows]
     loop, shots, spare = params.meta_train.loop, params.prepare.shots, users.to(params.device)
     if params.meta_train.negatives.number:
         once = torch.Generator().manual_seed(seed)
