@@ -44,7 +44,9 @@ def advice(name: str, facts: Facts) -> dict[str, Any]:
     keys |= _scale(facts)
     keys |= {
         "validate.min_ratings": min(_MOST_ROWS, facts.rows // 2 or 1),
-        "validate.max_duplicate_share": _share_above(facts.repeats() / facts.rows),
+        "validate.max_duplicate_share": _share_above(facts.repeats() / facts.rows, 0.05),
+        "validate.max_unknown_items": _share_above(facts.undescribed.get("items", 0.0), 0.3),
+        "validate.max_unknown_users": _share_above(facts.undescribed.get("users", 0.0), 0.3),
         "prepare.min_ratings": least,
         "prepare.query_size": query,
         "prepare.shots": shots,
@@ -71,6 +73,6 @@ def _scale(facts: Facts) -> dict[str, Any]:
     return {**scale, "data.events": None}
 
 
-def _share_above(share: float) -> float:
+def _share_above(share: float, usual: float) -> float:
     """A limit with some room above what is there, no less than the usual one."""
-    return 0.05 if share <= 0.04 else min(1.0, float(np.ceil(share * 12) / 10))
+    return usual if share <= 0.8 * usual else min(1.0, float(np.ceil(share * 12) / 10))
