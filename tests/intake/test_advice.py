@@ -124,3 +124,11 @@ def test_gaps_of_metadata_are_allowed_for(undescribed: float, limit: float) -> N
     found = advice("d", counted)
     assert found["validate.max_unknown_items"] == limit
     assert found["validate.max_unknown_users"] == 0.3  # nothing is said of users
+
+
+@pytest.mark.parametrize(
+    ("users", "share"), [(100, 0.25), (375, 0.24), (600, 0.15), (943, 0.125), (9000, 0.125)]
+)
+def test_enough_users_choose_among_methods(users: int, share: float) -> None:
+    """Of four fifths of the users, 72 if that is no more than a quarter."""
+    assert advice("d", facts([40] * users))["prepare.validation_share"] == share
