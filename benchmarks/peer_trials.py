@@ -76,13 +76,24 @@ def settings_of(peer: Peer, most: int) -> list[Setting]:
     return [every[i] for i in sorted(chosen)]
 
 
+def effective(peer: Peer, context: Context) -> Peer:
+    """Without the weight of what is no like where everything is liked, as it is of clicks alone.
+
+    Else most of what is drawn would be the same setting again.
+    """
+    histories = [context.prepared.history(fold) for fold in context.params.prepare.folds]
+    if "below" not in peer.space or not all((h.targets_R > h.like).all() for h in histories):
+        return peer
+    return peer._replace(space={**peer.space, "below": (1.0,)})
+
+
 def choose(name: str, peer: Peer, context: Context, most: int) -> dict[str, Any]:
     """Try the settings on validation users, then evaluate the best of each fold on cold users.
 
     For a fold the validation users of all folds have a say, but for those who are cold in it.
     Writes ``NAME.parquet``, a row per cold user and K, and ``NAME.json``, which is returned.
     """
-    settings, folds = settings_of(peer, most), context.params.prepare.folds
+    settings, folds = settings_of(effective(peer, context), most), context.params.prepare.folds
     cells = list(progress(list(product(range(len(settings)), folds)), f"{name} trials"))
     frames = [
         trial(name, peer, context, fold, "validation", settings[i]).assign(setting=i, fold=fold)

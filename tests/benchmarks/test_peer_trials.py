@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from coldstart.evaluation.evaluation_set import evaluation_set
 from coldstart.evaluation.protocol import evaluate
 from coldstart.params import DataParams, Params, PrepareParams, load_params
 from peer_libraries.adapter import Floats, Peer, Scorer, Setting, item_means, recommender
-from peer_trials import Context, choose, losses_without, settings_of
+from peer_trials import Context, choose, effective, losses_without, settings_of
 
 fits: list[Setting] = []
 
@@ -66,6 +67,20 @@ def test_every_peer_tries_the_same_number_of_settings() -> None:
     assert len({tuple(setting.values()) for setting in found}) == 12
     assert found == settings_of(wide, 12)
     assert settings_of(PEER, 12) == [{"sign": -1.0}, {"sign": 1.0}]
+
+
+def test_no_setting_is_tried_twice_on_clicks(context: Context) -> None:
+    weighted = PEER._replace(space={"sign": (-1.0, 1.0), "below": (0.0, 0.4, 1.0)})
+    assert effective(weighted, context) == weighted  # ratings: some are no likes
+    prepared = context.prepared
+    clicks = replace(
+        prepared,
+        ratings=prepared.ratings.assign(target=np.float32(1)),
+        summary={**prepared.summary, "head": "ranking"},
+    )
+    found = settings_of(effective(weighted, context._replace(prepared=clicks)), 12)
+    assert found == [{"sign": -1.0, "below": 1.0}, {"sign": 1.0, "below": 1.0}]
+    assert effective(PEER, context._replace(prepared=clicks)) == PEER
 
 
 def test_validation_users_choose(context: Context) -> None:

@@ -113,3 +113,22 @@ def test_limits_leave_room_for_what_is_there() -> None:
     assert counted.repeats() == 4
     assert counted.histories().tolist() == [6]
     assert advice("d", counted)["validate.max_duplicate_share"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("undescribed", "limit"), [(0.0, 0.3), (0.24, 0.3), (0.25, 0.3), (0.5, 0.6), (0.95, 1.0)]
+)
+def test_gaps_of_metadata_are_allowed_for(undescribed: float, limit: float) -> None:
+    counted = facts([40] * 10)
+    counted.undescribed["items"] = undescribed
+    found = advice("d", counted)
+    assert found["validate.max_unknown_items"] == limit
+    assert found["validate.max_unknown_users"] == 0.3  # nothing is said of users
+
+
+@pytest.mark.parametrize(
+    ("users", "share"), [(100, 0.25), (375, 0.24), (600, 0.15), (943, 0.125), (9000, 0.125)]
+)
+def test_enough_users_choose_among_methods(users: int, share: float) -> None:
+    """Of four fifths of the users, 72 if that is no more than a quarter."""
+    assert advice("d", facts([40] * users))["prepare.validation_share"] == share

@@ -108,9 +108,12 @@ def test_amazon_reviews(year: int, tmp_path: Path) -> None:
         {names[1]: "B7", "title": None, "categories": [], "details": {"Brand": "x"}},
         {names[1]: "B8", "categories": ["Dolls"], "description": ["a\tb"]},
     ]
-    deliver(
+    imported = deliver(
         tmp_path, {"reviews.jsonl.gz": packed_lines(reviews), "meta.jsonl.gz": packed_lines(meta)}
     )
+    assert "  genres are lists, or separated by '|'" in imported.guesses
+    assert "  describes 1 of the 2 items of the interactions" in imported.guesses
+    assert imported.params["validate.max_unknown_items"] == 0.6
     assert made(tmp_path, "inter").splitlines()[1:] == [
         f"A1\tB1\t5\t{1588615855}",
         f"A1\tB2\t3\t{1588615856}",

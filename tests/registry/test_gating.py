@@ -37,12 +37,6 @@ def change(workspace: Path, **sections: Any) -> None:
     (workspace / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
-@pytest.fixture
-def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A candidate passes, whatever a dozen users say; the checks are tested elsewhere."""
-    monkeypatch.setattr(gating, "all", lambda checks: True, raising=False)
-
-
 def checks(decision: Decision) -> dict[str, Check]:
     return {check.name: check for check in decision.checks}
 

@@ -28,7 +28,9 @@ TIMES = "seconds, milliseconds, microseconds, nanoseconds, or a format as '%d %b
 
 def import_(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help=FILES)],
-    name: Annotated[str | None, typer.Option(help="Default: from the first file.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Default: from the first file or its folder.")
+    ] = None,
     items: Annotated[Path | None, typer.Option(help="A file that describes items.")] = None,
     users: Annotated[Path | None, typer.Option(help="A file that describes users.")] = None,
     user: Annotated[str | None, _column("Who.")] = None,

@@ -27,7 +27,7 @@ def leaderboard(
     from coldstart.evaluation.metrics import METRICS
     from coldstart.params import load_params
     from coldstart.reporting.console import as_json as to_json
-    from coldstart.reporting.console import below, cost_table, leaderboard_tables
+    from coldstart.reporting.console import below, cost_table, leaderboard_tables, show
 
     if load_params().protocol == "metarec":
         _legacy_leaderboard(metric, k, cost=cost, json_rows=as_json)
@@ -40,13 +40,11 @@ def leaderboard(
     if as_json:
         typer.echo(to_json(rows if measured is None else below(rows, measured), columns))
         return
-    from rich.console import Console
-
     if metric is None:
         rows = rows[rows["metric"].isin([m.name for m in METRICS.values() if m.compared])]
-    Console().print(leaderboard_tables(rows))
+    show(leaderboard_tables(rows))
     if measured is not None:
-        Console().print(cost_table(measured))
+        show(cost_table(measured))
 
 
 def _cost_rows(dataset: str, split: str) -> pd.DataFrame:
@@ -75,9 +73,9 @@ def _legacy_leaderboard(metric: str | None, k: int | None, *, cost: bool, json_r
 
         typer.echo(as_json(rows, list(rows.columns)))
         return
-    from rich.console import Console
+    from coldstart.reporting.console import show
 
-    Console().print(tables(rows))
+    show(tables(rows))
 
 
 def compare(
@@ -95,15 +93,13 @@ def compare(
     """Print the paired difference A - B on cold users at every K."""
     from coldstart.evaluation.leaderboard import compare_rows
     from coldstart.reporting.console import as_json as to_json
-    from coldstart.reporting.console import comparison_table
+    from coldstart.reporting.console import comparison_table, show
 
     rows = compare_rows(a, b, metric, never_validated=never_validated)
     if as_json:
         typer.echo(to_json(rows, list(rows.columns)))
         return
-    from rich.console import Console
-
-    Console().print(comparison_table(rows))
+    show(comparison_table(rows))
 
 
 def tune(

@@ -21,7 +21,7 @@ _PROTOCOLS = (
     (2, 1, [0, 1]),
 )
 _SHARE, _ENOUGH = 1 / 3, 2_000  # of the users, or so many of them, are enough
-_FEW = 200  # users; below, validation needs a larger share of them
+_CHOOSING = 72  # validation users with enough ratings: with 26, chance chose among methods
 _MOST_ROWS = 1_000  # that validate.min_ratings asks for, where there are as many
 _SCALES = ((1.0, 5.0), (0.5, 5.0), (0.0, 5.0), (1.0, 10.0), (0.0, 10.0), (0.0, 100.0))
 _LIKED = 0.75  # of the way from the lowest to the highest rating
@@ -44,11 +44,13 @@ def advice(name: str, facts: Facts) -> dict[str, Any]:
     keys |= _scale(facts)
     keys |= {
         "validate.min_ratings": min(_MOST_ROWS, facts.rows // 2 or 1),
-        "validate.max_duplicate_share": _share_above(facts.repeats() / facts.rows),
+        "validate.max_duplicate_share": _share_above(facts.repeats() / facts.rows, 0.05),
+        "validate.max_unknown_items": _share_above(facts.undescribed.get("items", 0.0), 0.3),
+        "validate.max_unknown_users": _share_above(facts.undescribed.get("users", 0.0), 0.3),
         "prepare.min_ratings": least,
         "prepare.query_size": query,
         "prepare.shots": shots,
-        "prepare.validation_share": 0.25 if reach[least] < _FEW else 0.125,
+        "prepare.validation_share": _validation_share(reach[least]),
     }
     if not facts.rated:
         keys |= {"goal": "list", "head": "ranking", "meta_train.negatives.number": 4}
@@ -71,6 +73,11 @@ def _scale(facts: Facts) -> dict[str, Any]:
     return {**scale, "data.events": None}
 
 
-def _share_above(share: float) -> float:
+def _share_above(share: float, usual: float) -> float:
     """A limit with some room above what is there, no less than the usual one."""
-    return 0.05 if share <= 0.04 else min(1.0, float(np.ceil(share * 12) / 10))
+    return usual if share <= 0.8 * usual else min(1.0, float(np.ceil(share * 12) / 10))
+
+
+def _validation_share(n_users: int) -> float:
+    """Of those who are not cold, four in five of ``n_users``; at most a quarter of them."""
+    return float(np.clip(np.round(_CHOOSING / (0.8 * max(n_users, 1)), 3), 0.125, 0.25))

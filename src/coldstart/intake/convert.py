@@ -210,7 +210,8 @@ def _convert(
         known = facts.items if kind == "items" else facts.users
         ledger.begin()
         with (folder / f"{folder.name}.{suffix}").open("w", encoding="utf-8", newline="") as out:
-            more = convert_table(table, guess.roles, sample, out, ledger, known)
+            more, found = convert_table(table, guess.roles, sample, out, ledger, known)
+        facts.undescribed[kind] = 1 - found / len(known)
         _check_aside(table, ledger, wishes.max_aside)
         guesses += _in_words(table, guess, more)
     return guesses

@@ -13,7 +13,8 @@ from coldstart.intake import values
 from coldstart.intake.atomic import one_line, write_header, write_rows
 from coldstart.intake.columns import Roles
 from coldstart.intake.ledger import Ledger
-from coldstart.intake.tables import Table, refuse_open_quotes
+from coldstart.intake.tables import Table, TextTable, refuse_open_quotes
+from coldstart.intake.text_of import LIST
 
 _KEY = {"items": "item", "users": "user"}
 
@@ -25,8 +26,10 @@ def convert_items(
     out: TextIO,
     ledger: Ledger,
     known: Collection[str],
-) -> list[str]:
-    """Write title, year and genres of every item; returns what was guessed, for a person.
+) -> tuple[list[str], int]:
+    """Write title, year and genres of every item.
+
+    Returns what was guessed, for a person, and how many of the ``known`` are described.
 
     Args:
         table: A row for each item.
@@ -43,9 +46,7 @@ def convert_items(
     separator = ""
     if "genres" in roles:
         separator = values.genre_separator(sample[roles["genres"]])
-        said.append(
-            f"genres are separated by {separator!r}" if separator else "one genre for each item"
-        )
+        said.append(_how_genres_are_written(table, separator))
     in_title = "title" in roles and "year" not in roles and _end_in_years(sample[roles["title"]])
     if in_title:
         said.append("the year is what stands in brackets after the title")
@@ -72,7 +73,14 @@ def convert_items(
         write_rows(out, pd.DataFrame(clean)[columns])
         found += int(keys.isin(known).sum())
     _must_meet(table, roles["item"], sample, "item", known, found)
-    return [*said, f"describes {found:,} of the {len(known):,} items of the interactions"]
+    return [*said, f"describes {found:,} of the {len(known):,} items of the interactions"], found
+
+
+def _how_genres_are_written(table: Table, separator: str) -> str:
+    if not separator:
+        return "one genre for each item"
+    lists = "lists, or " if separator == LIST and not isinstance(table, TextTable) else ""
+    return f"genres are {lists}separated by {separator!r}"
 
 
 def convert_users(
@@ -82,8 +90,8 @@ def convert_users(
     out: TextIO,
     ledger: Ledger,
     known: Collection[str],
-) -> list[str]:
-    """Write every attribute of every user as it is; arguments as of :func:`convert_items`.
+) -> tuple[list[str], int]:
+    """Write every attribute of every user as it is; as :func:`convert_items`.
 
     Raises:
         DataError: it says nothing of users, or of none in the interactions.
@@ -104,10 +112,11 @@ def convert_users(
         write_rows(out, pd.DataFrame(clean))
         found += int(keys.isin(known).sum())
     _must_meet(table, roles["user"], sample, "user", known, found)
-    return [
+    said = [
         f"attributes {', '.join(names.values())}",
         f"describes {found:,} of the {len(known):,} users of the interactions",
     ]
+    return said, found
 
 
 def _attribute_name(column: str) -> str:

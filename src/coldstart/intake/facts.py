@@ -25,6 +25,7 @@ class Facts:
     events: Counter[str] = field(default_factory=Counter)
     users: dict[str, int] = field(default_factory=dict)
     items: dict[str, int] = field(default_factory=dict)
+    undescribed: dict[str, float] = field(default_factory=dict)  # share, by kind of metadata
     _pairs: list[NDArray[np.int64]] = field(default_factory=list)
     _too_many: bool = False
 

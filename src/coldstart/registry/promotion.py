@@ -85,7 +85,11 @@ def require_champion(client: Any, model: str) -> Version:
     """
     found = champion(client, model)
     if found is None:
-        raise GateError(f"{model}: has no champion yet; run the pipeline and `coldstart gate`")
+        raise GateError(
+            f"{model}: has no champion yet; `make run` makes one, or after `dvc repro`: "
+            "coldstart publish && coldstart gate > decision.json && "
+            "coldstart promote --decision decision.json"
+        )
     return found
 
 

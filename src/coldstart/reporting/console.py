@@ -7,13 +7,23 @@ from typing import Any
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
-from rich.console import Group
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 
 from coldstart.evaluation.metrics import ALL_SHOTS, METRICS
 
 ALL = "all"
 """What JSON says in place of a K where the mean over all of them is meant."""
+_UNBOUNDED = 10_000
+"""Characters in a row, more than any table has."""
+
+
+def show(table: RenderableType) -> None:
+    """Print a table with every number whole, also where the terminal is narrower or is a pipe."""
+    free = Console(width=_UNBOUNDED)
+    needed = Measurement.get(free, free.options, table).maximum
+    Console(width=max(needed, Console().width)).print(table)
 
 
 def as_json(rows: pd.DataFrame, columns: list[str]) -> str:
@@ -51,7 +61,11 @@ def _by_metric(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def _metric_table(metric: str, rows: pd.DataFrame) -> Table:
     of = METRICS[metric]
     table = Table(
-        title=f"{metric}, {of.aim}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+        title=f"{metric}, {of.aim}",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
     table.add_column("method", no_wrap=True)
     shots = sorted(rows["k"].unique(), key=lambda k: (k == ALL_SHOTS, k))
