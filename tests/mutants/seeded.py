@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import copy
-import random
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -197,13 +197,20 @@ def _mutants_of(path: Path, tests: tuple[str, ...]) -> Iterator[Mutant]:
         yield Mutant(name, path, text, at, old, changed, tests)
 
 
-def seeded_mutants(number: int, seed: int) -> list[Mutant]:
-    """A random choice of all changes: every module gives its share."""
-    everything = [
+def all_mutants() -> list[Mutant]:
+    """Every change of every module."""
+    return [
         mutant
         for name, tests in MODULES.items()
         for mutant in _mutants_of(the_file(name, PACKAGE), for_pytest(tests))
     ]
-    rng = random.Random(seed)
-    chosen = rng.sample(everything, min(number, len(everything)))
+
+
+def seeded_mutants(number: int, seed: int) -> list[Mutant]:
+    """A random choice of all changes: code that comes or goes leaves the rest of it as it was."""
+
+    def rank(mutant: Mutant) -> bytes:
+        return hashlib.blake2b(f"{seed}/{mutant.name}".encode()).digest()
+
+    chosen = sorted(all_mutants(), key=rank)[:number]
     return sorted(chosen, key=lambda mutant: (mutant.path, mutant.at))
