@@ -3,7 +3,7 @@
     python -m tests.mutants                  # the named ones, then 200 at random
     python -m tests.mutants --named          # the named ones
     python -m tests.mutants --seeded 50 --seed 3 --jobs 2
-    python -m tests.mutants --only "spare.py spare_choices"   # all whose names hold this
+    python -m tests.mutants --only "spare.py spare_choices"   # all whose names hold it
 
 Every job has a copy of the tree. Libraries are imported once, in a server that is forked for each
 mutant. Results are kept in ``.mutants/`` and hold until the file or its tests change, so a run
@@ -90,7 +90,7 @@ def main() -> None:
     """Run what was asked for; exit 1 if too much survives."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--named", action="store_true", help="the named ones alone")
-    parser.add_argument("--only", metavar="TEXT", help="those whose names hold it")
+    parser.add_argument("--only", nargs="+", metavar="TEXT", help="those whose names hold one")
     parser.add_argument("--seeded", type=int, default=200, help="how many at random")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
@@ -99,7 +99,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
         bench = Bench(options.jobs, Path(scratch))
         if options.only:
-            chosen = [m for m in (*named_mutants(), *all_mutants()) if options.only in m.name]
+            everything = (*named_mutants(), *all_mutants())
+            chosen = [m for m in everything if any(text in m.name for text in options.only)]
             sys.exit(not report("asked for", judge(chosen, bench, options.jobs), (), 1.0))
         good = report("named", judge(named_mutants(), bench, options.jobs), (), 1.0)
         if not options.named:
