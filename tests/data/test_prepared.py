@@ -6,13 +6,10 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from coldstart.data import episodes
-from coldstart.data.episodes import EpisodeSampler
 from coldstart.data.prepared import Prepared
 from coldstart.data.sources import folder_digest, read_source
 from coldstart.data.tables import prepare_source
@@ -170,100 +167,3 @@ def test_every_user_is_cold_in_one_fold(prepared: Prepared) -> None:
     assert not cold[0] & cold[1]
     fraction = len(cold[0]) / prepared.n_users
     assert 0.2 < fraction < 0.5
-
-
-def _sampler(prepared: Prepared, seed: int, **changes: int) -> EpisodeSampler:
-    return EpisodeSampler(
-        prepared.history(0),
-        **{"batch_size": 16, "query_size": 6, "max_support": 8, **changes},
-        group_U=torch.arange(prepared.n_users) % 3,
-        generator=torch.Generator().manual_seed(seed),
-    )
-
-
-def test_sampled_episodes_are_valid(prepared: Prepared) -> None:
-    sampler = _sampler(prepared, 0)
-    rated = set(_rated(prepared).itertuples(index=False, name=None))
-    historical = set(prepared.role_users(0, "historical"))
-    sizes = []
-    for _ in range(20):
-        e = sampler.sample()
-        assert len(set(e.users_B.tolist())) == 16
-        assert set(e.users_B.tolist()) <= historical
-        assert torch.equal(e.support.crossfit_B, e.users_B % 3)
-        assert (e.items_BQ[~e.mask_BQ] == 0).all()
-        assert (e.support.items_BS[~e.support.mask_BS] == 0).all()
-        assert (e.support.targets_BS[~e.support.mask_BS] == 0).all()
-        sizes += e.support.mask_BS.sum(1).tolist()
-        for b, user in enumerate(e.users_B.tolist()):
-            of_support, of_query = e.support.mask_BS[b], e.mask_BQ[b]
-            items = [*e.support.items_BS[b][of_support].tolist(), *e.items_BQ[b][of_query].tolist()]
-            targets = [
-                *e.support.targets_BS[b][of_support].tolist(),
-                *e.targets_BQ[b][of_query].tolist(),
-            ]
-            assert len(set(items)) == len(items)
-            assert of_query.any()
-            assert {(user, i, t) for i, t in zip(items, targets, strict=True)} <= rated
-    assert set(sizes) == set(range(9))
-
-
-def test_many_users_are_drawn_for_in_blocks_as_they_are_at_once(
-    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    at_once = _sampler(prepared, 0).sample()
-    monkeypatch.setattr(episodes, "CELLS", 3 * 60)
-    in_blocks = _sampler(prepared, 0).sample()
-    assert torch.equal(at_once.items_BQ, in_blocks.items_BQ)
-    for field, same in zip(at_once.support, in_blocks.support, strict=True):
-        assert torch.equal(field, same)
-
-
-def test_generator_is_the_whole_state(prepared: Prepared) -> None:
-    generator = torch.Generator().manual_seed(3)
-    sampler = EpisodeSampler(
-        prepared.history(0),
-        batch_size=8,
-        query_size=4,
-        max_support=4,
-        group_U=torch.zeros(prepared.n_users, dtype=torch.int64),
-        generator=generator,
-    )
-    sampler.sample()
-    state = generator.get_state()
-    first = sampler.sample()
-    sampler.sample()
-    generator.set_state(state)
-    again = sampler.sample()
-    assert torch.equal(first.items_BQ, again.items_BQ)
-    assert torch.equal(first.support.items_BS, again.support.items_BS)
-
-
-def test_short_histories_are_padded() -> None:
-    from coldstart.data.episodes import History
-
-    counts = np.array([1, 2, 3, 40])
-    users = torch.from_numpy(np.repeat(np.arange(4), counts))
-    history = History(
-        users_R=users,
-        items_R=torch.arange(1, len(users) + 1),
-        targets_R=torch.ones(len(users)),
-        n_users=4,
-        n_items=len(users) + 1,
-        user_features_UF=torch.zeros(4, 0),
-        item_features_NG=torch.zeros(len(users) + 1, 0),
-    )
-    sampler = EpisodeSampler(
-        history,
-        batch_size=32,
-        query_size=10,
-        max_support=20,
-        group_U=torch.zeros(4, dtype=torch.int64),
-        generator=torch.Generator().manual_seed(0),
-    )
-    e = sampler.sample()
-    used = e.support.mask_BS.sum(1) + e.mask_BQ.sum(1)
-    assert 0 not in e.users_B  # one rating makes no episode
-    assert (used <= torch.from_numpy(counts)[e.users_B]).all()
-    assert (e.mask_BQ.sum(1) >= 1).all()
-    assert (used[e.users_B == 1] == 2).all()

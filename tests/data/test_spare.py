@@ -10,7 +10,7 @@ import torch
 
 from coldstart.data import spare
 from coldstart.data.prepared import Prepared
-from coldstart.data.spare import spare_episodes
+from coldstart.data.spare import beyond_support, spare_choices, spare_episodes
 
 
 def _left(prepared: Prepared, row: int) -> dict[int, float]:
@@ -62,3 +62,57 @@ def test_after_the_cut_nothing_is_read(prepared: Prepared) -> None:
             & ratings["item"].isin(found.items_BQ[row][found.mask_BQ[row]].tolist())
         ]
         assert (read["timestamp"] <= cut).all()
+
+
+def test_lists_leave_out_what_evaluation_reads(prepared: Prepared) -> None:
+    """Of users who are asked by their spare ratings: their support and their query."""
+    choices, judged = spare_choices(prepared, 0), prepared.eval_episodes(0, "validation")
+    assert choices.validation is not None
+    assert choices.judged_BX is not None
+    assert torch.equal(choices.validation.items_BQ, spare_episodes(prepared, 0).items_BQ)
+    rows = {user: row for row, user in enumerate(judged.users_B.tolist())}
+    for user, items_X in zip(choices.validation.users_B.tolist(), choices.judged_BX, strict=True):
+        of_user = judged.rows(slice(rows[user], rows[user] + 1))
+        read = [*of_user.support.items_BS[0].tolist(), *of_user.items_BQ[0].tolist()]
+        assert items_X.tolist() == read
+
+
+def test_who_has_nothing_to_spare_is_not_among_those_asked(prepared: Prepared) -> None:
+    """Whoever comes before and after them, the others keep their own judged items."""
+    judged, whole = prepared.eval_episodes(0, "validation"), spare_choices(prepared, 0)
+    poor = int(judged.users_B[1])
+    used = prepared.episodes[prepared.episodes["user"] == poor]
+    ratings = prepared.ratings
+    kept = ratings[(ratings["user"] != poor) | ratings["item"].isin(used["item"])]
+    found = spare_choices(replace(prepared, ratings=kept, episodes=prepared.episodes), 0)
+    assert found.validation is not None
+    assert whole.judged_BX is not None
+    assert found.judged_BX is not None
+    others = judged.users_B != poor
+    assert torch.equal(found.validation.users_B, judged.users_B[others])
+    assert torch.equal(found.judged_BX, whole.judged_BX[others])
+
+
+def test_a_query_that_has_to_do_is_not_left_out(prepared: Prepared) -> None:
+    """What somebody is asked by stays on their list; what they are asked with does not."""
+    used = prepared.ratings.merge(prepared.episodes[["user", "item"]], on=["user", "item"])
+    choices = spare_choices(replace(prepared, ratings=used), 0)
+    judged = prepared.eval_episodes(0, "validation")
+    n_support = judged.support.items_BS.shape[1]
+    assert choices.judged_BX is not None
+    assert torch.equal(choices.judged_BX[:, :n_support], judged.support.items_BS)
+    assert not choices.judged_BX[:, n_support:].any()
+
+
+def test_beyond_the_support_lies_everything_else(prepared: Prepared) -> None:
+    cold = prepared.eval_episodes(0, "cold")
+    found = beyond_support(prepared, 0, cold)
+    assert torch.equal(found.users_B, cold.users_B)
+    assert torch.equal(found.support.items_BS, cold.support.items_BS)
+    ratings = prepared.ratings.assign(target=prepared.targets(prepared.ratings, 0).numpy())
+    for row, user in enumerate(found.users_B.tolist()):
+        own = ratings[ratings["user"] == user]
+        rest = own[~own["item"].isin(cold.support.items_BS[row].tolist())]
+        seen = found.mask_BQ[row]
+        assert found.items_BQ[row][seen].tolist() == rest["item"].tolist()
+        assert found.targets_BQ[row][seen].tolist() == rest["target"].tolist()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coldstart.data import splits
 from coldstart.data.splits import (
     evaluation_episodes,
     key_hashes,
@@ -145,6 +146,22 @@ def test_temporal_cold_users_arrive_after_the_cut(counts: list[int], seed: int) 
     assert set(split.loc[split["role"] == "cold", "user"]) == set(first.index[first > cut])
     rows = episodes.merge(ratings, on=["user", "item"]).merge(split, on=["fold", "user"])
     assert (rows.loc[rows["role"] == "validation", "timestamp"] <= cut).all()
+
+
+def test_ranks_are_those_of_splitmix64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Item n of a user whose hash is 0 has the n-th number of the generator with the seed 0.
+
+    As published with it: https://prng.di.unimi.it/splitmix64.c
+    """
+    hashes = {"order": [0], "item": [0, 1, 2, 3]}
+
+    def plain(keys: list[str], purpose: str, seed: int) -> np.ndarray:
+        return np.array(hashes[purpose], dtype=np.uint64)
+
+    monkeypatch.setattr(splits, "key_hashes", plain)
+    ratings = pd.DataFrame({"user": [0, 0, 0], "item": [1, 2, 3]})
+    expected = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+    assert rating_order(ratings, ["u"], ["", "a", "b", "c"], seed=0).tolist() == expected
 
 
 def test_permutations_look_uniform() -> None:

@@ -10,13 +10,35 @@ import sys
 import time
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any, NamedTuple
 
 from tests.mutants.mutant import ROOT, Mutant
 
 COPIED = ("src", "tests", "docs", "dags", "expectations", "benchmarks", ".dvc")
 LIMIT = 20.0
 """A mutant may take this many times what the tests take without one; longer counts as caught."""
+_A_TEST_FAILED = 1  # of pytest; anything else may be said of a test that is no longer there
+FAILED = "failed.txt"
+"""In a copy: the test that failed."""
 PRELOADED = ["torch", "pandas", "scipy.stats", "scipy.sparse.linalg", "pytest", "safetensors.torch"]
+
+
+class Verdict(NamedTuple):
+    """What became of a mutant."""
+
+    outcome: str  # ``caught``, ``endless`` or ``survived``
+    by: str | None = None  # the test that failed, without its parameters
+
+
+class _Reporter:
+    """A plugin of pytest: writes down which test fails."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            self.path.write_text(report.nodeid.partition("[")[0], encoding="utf-8")
 
 
 def run_tests(folder: Path, tests: tuple[str, ...]) -> None:
@@ -32,7 +54,8 @@ def run_tests(folder: Path, tests: tuple[str, ...]) -> None:
     import pytest
 
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--rootdir={folder}"]
-    found = pytest.main([*options, f"--basetemp={folder / 'temporary'}", *tests])
+    options.append(f"--basetemp={folder / 'temporary'}")
+    found = pytest.main([*options, *tests], plugins=[_Reporter(folder / FAILED)])
     os._exit(int(found))
 
 
@@ -74,17 +97,26 @@ class Bench:
             print(f"{self.usual[tests]:.0f} s without a mutant: {' '.join(tests)}", flush=True)
         return self.usual[tests]
 
-    def verdict(self, mutant: Mutant) -> str:
-        """``caught``, ``endless`` or ``survived``."""
+    def verdict(self, mutant: Mutant, first: str | None = None) -> Verdict:
+        """The verdict of all tests; ``first`` is one that caught the mutant before."""
         limit = LIMIT * self.seconds(mutant.tests)
         folder = self.folders.get()
         try:
             self._write(folder / mutant.path, mutant.changed)
-            code = self._exit_code(folder, mutant.tests, limit)
+            if first is not None and self._exit_code(folder, (first,), limit) == _A_TEST_FAILED:
+                return Verdict("caught", first)
+            return self._of_all(folder, mutant, limit)
         finally:
             self._write(folder / mutant.path, mutant.text)
             self.folders.put(folder)
-        return "endless" if code is None else "survived" if code == 0 else "caught"
+
+    def _of_all(self, folder: Path, mutant: Mutant, limit: float) -> Verdict:
+        (folder / FAILED).unlink(missing_ok=True)
+        code = self._exit_code(folder, mutant.tests, limit)
+        if code is None or code == 0:
+            return Verdict("survived" if code == 0 else "endless")
+        failed = folder / FAILED  # not there if the tests cannot even be imported
+        return Verdict("caught", failed.read_text(encoding="utf-8") if failed.exists() else None)
 
     def _write(self, path: Path, text: str) -> None:
         """Each time with another time of change: compiled code of the last one is never taken."""
