@@ -4,7 +4,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: run up down test mutants fuzz lint bench install
+.PHONY: run up down test mutants fuzz lint bench docs install
 
 run: install
 	coldstart run
@@ -30,6 +30,9 @@ lint: install
 bench: install
 	python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	python benchmarks/meta_step.py && python benchmarks/adapt.py
+
+docs: install
+	python benchmarks/documents.py
 
 install: $(INSTALLED)
 
