@@ -12,6 +12,7 @@ from coldstart.data.prepared import Prepared
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones.mf import (
     Factorisation,
+    Ratings,
     constant_first,
     fit_mf,
     ridge,
@@ -209,3 +210,28 @@ def test_a_bundle_brings_back_the_same_backbone(
     assert back.kind == "mf"
     for name, value in backbone.to_bundle().tensors.items():
         assert torch.equal(getattr(back, name), value)
+
+
+@pytest.mark.parametrize(("n_users", "n_items"), [(40, 7), (7, 40)])
+def test_items_sums_have_the_same_bits_however_the_ratings_are_gone_through(
+    n_users: int, n_items: int
+) -> None:
+    rng = np.random.default_rng(0)
+    rated_UN = rng.random((n_users, n_items)) < 0.4
+    rated_UN[:, 3] = False  # an item without any rating
+    users_R, items_R = np.nonzero(rated_UN)
+    y_R, shape = rng.normal(size=len(users_R)), (n_users, n_items)
+    by_user, by_item = Ratings.of_both(users_R, items_R, y_R, shape)
+    direct = Ratings.of(items_R, users_R, y_R, shape[::-1])
+    design_UD, offset_U = rng.normal(size=(n_users, 3)), rng.normal(size=n_users)
+    some = np.sort(rng.permutation(n_users)[:4])
+    for found, same in ((by_item, direct), (by_item.columns(some), direct.columns(some))):
+        rows = slice(None) if found is by_item else some
+        expected = same.moments(design_UD[rows], offset_U[rows])
+        for mine, theirs in zip(
+            found.moments(design_UD[rows], offset_U[rows]), expected, strict=True
+        ):
+            np.testing.assert_array_equal(mine, theirs)
+        np.testing.assert_array_equal(found.count, rated_UN[rows].sum(0))
+    np.testing.assert_array_equal(by_user.count, rated_UN.sum(1))
+    np.testing.assert_array_equal(by_user.values.toarray(), by_item.values.toarray().T)

@@ -257,7 +257,8 @@ def _item_posterior(model: Factorisation, item: int, users: np.ndarray) -> np.nd
     prior = np.linalg.inv(model.items.prior_covariance)
     precision, right = prior.copy(), prior @ (model.items.features[item] @ model.items.prior_map)
     mean, covariance = model.users.posterior
-    for user in np.intersect1d(model.by_item.pattern[[item]].indices, users):
+    rated = np.flatnonzero(model.by_item.pattern[[item]].toarray()[0])
+    for user in np.intersect1d(rated, users):
         y = model.by_item.values[item, user]
         x = np.concatenate([[1.0], mean[user, 1:]])
         own = np.pad(covariance[user, 1:, 1:], ((1, 0), (1, 0)))

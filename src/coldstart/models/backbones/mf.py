@@ -37,8 +37,8 @@ START = 0.1
 class Ratings:
     """Rating matrix with one row per entity that is solved for, one column per fixed entity."""
 
-    values: sparse.csr_array  # targets
-    pattern: sparse.csr_array  # ones where there is a target
+    values: sparse.csr_array | sparse.csc_array  # targets
+    pattern: sparse.csr_array | sparse.csc_array  # ones where there is a target
 
     @classmethod
     def of(
@@ -52,6 +52,30 @@ class Ratings:
         values = sparse.csr_array((y_R, (rows_R, columns_R)), shape=shape)
         ones = sparse.csr_array((np.ones_like(y_R), (rows_R, columns_R)), shape=shape)
         return cls(values, ones)
+
+    @classmethod
+    def of_both(
+        cls,
+        users_R: NDArray[np.int64],
+        items_R: NDArray[np.int64],
+        y_R: Array,
+        shape: tuple[int, int],
+    ) -> tuple[Ratings, Ratings]:
+        """Of users and of items, from coordinates in their order.
+
+        Where there are more users than items, items' sums run through the ratings user by user too:
+        what is then read and written at random is the items' table, which fits into a cache where
+        the users' does not. Each sum adds the same numbers in the same order.
+        """
+        by_user = cls.of(users_R, items_R, y_R, shape)
+        if shape[0] > shape[1]:
+            return by_user, cls(by_user.values.T, by_user.pattern.T)
+        return by_user, cls.of(items_R, users_R, y_R, shape[::-1])
+
+    @property
+    def count(self) -> Array:
+        """Number of ratings of each row."""
+        return np.asarray(self.pattern.sum(axis=1), dtype=np.float64)
 
     def columns(self, columns: NDArray[np.int64]) -> Ratings:
         """The same rows with some columns only."""
@@ -115,9 +139,10 @@ class Factorisation:
         z[:, 0] = y.mean()
         item_map = np.zeros((f.shape[1], 1 + d))
         item_map[0, 0] = y.mean()
+        by_user, by_item = Ratings.of_both(rows, items, y, (n_users, n_items))
         return cls(
-            by_user=Ratings.of(rows, items, y, (n_users, n_items)),
-            by_item=Ratings.of(items, rows, y, (n_items, n_users)),
+            by_user=by_user,
+            by_item=by_item,
             x=x,
             f=f,
             w=np.zeros((n_users, 1 + d)),
@@ -160,7 +185,7 @@ def fit_mf(history: History, validation: Chooser, params: PretrainParams, seed: 
     for _ in progress(range(params.mf.sweeps), "mf sweeps"):
         model.sweep()
     gram, moment = model.item_moments(model.by_item, slice(None))
-    count = np.diff(model.by_item.pattern.indptr).astype(np.float64)
+    count = model.by_item.count
     tables, counts = [model.item_step(gram, moment)], [count]
     group = user_groups(len(users), params.mf.crossfit, seed)
     for g in range(1, group.max(initial=0) + 1):
@@ -168,7 +193,7 @@ def fit_mf(history: History, validation: Chooser, params: PretrainParams, seed: 
         left_out = model.by_item.columns(rows)
         gram_g, moment_g = model.item_moments(left_out, rows)
         tables.append(model.item_step(gram - gram_g, moment - moment_g))
-        counts.append(count - np.diff(left_out.pattern.indptr))
+        counts.append(count - left_out.count)
     group_U = torch.zeros(history.n_users, dtype=torch.int64)
     group_U[users] = torch.from_numpy(group)
     z_CND, count_CN = np.stack(tables), np.stack(counts)

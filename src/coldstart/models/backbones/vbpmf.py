@@ -79,8 +79,7 @@ class Factorisation:
         rows = np.searchsorted(users, history.users_R.numpy())
         columns, y = history.items_R.numpy(), history.targets_R.numpy().astype(np.float64)
         n_users, n_items, d = len(users), history.n_items, 1 + params.factors
-        by_user = Ratings.of(rows, columns, y, (n_users, n_items))
-        by_item = Ratings.of(columns, rows, y, (n_items, n_users))
+        by_user, by_item = Ratings.of_both(rows, columns, y, (n_users, n_items))
 
         variance = max(float(y.var()), LEAST_NOISE)
 
@@ -89,7 +88,7 @@ class Factorisation:
             return Side(
                 posterior=Gaussians(np.zeros((n, d)), np.zeros((n, d, d))),
                 features=behind_constant(features),
-                active=np.diff(rated.pattern.indptr) > 0,
+                active=rated.count > 0,
                 prior_map=np.zeros((1 + features.shape[1], d)),
                 prior_covariance=np.diag([variance / 4] + params.factors * [START]),
                 penalty=np.array([0.0] + features.shape[1] * [params.side_penalty]),
@@ -155,7 +154,7 @@ class Factorisation:
 
     def _refit_noise(self) -> None:
         """``t_u`` is the mean of its Gamma posterior; s2 is the weighted mean of squared errors."""
-        error_U, count_U = self.expected_errors(), np.diff(self.by_user.pattern.indptr)
+        error_U, count_U = self.expected_errors(), self.by_user.count
         if self.user_noise:
             self.exactness_U = (SHAPE + count_U / 2) / (SHAPE + error_U / (2 * self.noise))
         noise = float((self.exactness_U * error_U).sum() / count_U.sum())
@@ -220,7 +219,7 @@ def _fit(kind: str, history: History, params: VBPMFParams, seed: int) -> Backbon
     for _ in progress(range(params.sweeps), f"{kind} sweeps"):
         model.sweep()
     total = model.item_moments()
-    count = np.diff(model.by_item.pattern.indptr).astype(np.float64)
+    count = model.by_item.count
     full = model.items.solve(total, model.noise)
     full.covariance[count == 0] += _of_audiences(model.items, audience_NM.double().numpy(), count)
     tables, counts = [full.mean], [count]
@@ -229,7 +228,7 @@ def _fit(kind: str, history: History, params: VBPMFParams, seed: int) -> Backbon
         rows = np.flatnonzero(group == g)
         rest = total.less(model.item_moments(rows))
         tables.append(model.items.solve(rest, model.noise).mean)
-        counts.append(count - np.diff(model.by_item.columns(rows).pattern.indptr))
+        counts.append(count - model.by_item.columns(rows).count)
     group_U = torch.zeros(history.n_users, dtype=torch.int64)
     group_U[users] = torch.from_numpy(group)
     average = model.users.prior_map[0]
