@@ -99,7 +99,8 @@ def measured(
         unfinished.rename(data)
         shutil.copytree(ROOT / layout.EXPECTATIONS, folder / layout.EXPECTATIONS)
     (folder / layout.PARAMS).write_text(params_text(methods), encoding="utf-8")
-    for stage, command in stages(methods).items():
+    commands = stages(methods)
+    for stage, command in commands.items():
         if stage not in costs:
             if stage == "ship":
                 choose(folder, methods[-1])
@@ -108,7 +109,7 @@ def measured(
             record.write_text(json.dumps(costs, indent=1), encoding="utf-8")
         if stage == until:
             break
-    return costs
+    return {stage: costs[stage] for stage in commands if stage in costs}
 
 
 def choose(folder: Path, method: str) -> None:
