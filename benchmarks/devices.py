@@ -39,7 +39,8 @@ from coldstart.progress import silent
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.device import usable
 from coldstart.training.interrupt import Interrupt
-from coldstart.training.loop import Validation, meta_train
+from coldstart.training.loop import meta_train
+from coldstart.training.stopping import Validation
 
 USERS, ITEMS, PER_USER, GENRES = 200, 120, 30, 6
 STEPS, BATCH, SUPPORT, QUERY = 6, 16, 10, 6

@@ -45,6 +45,8 @@ from coldstart.params import read_yaml, resolve
 PROJECT = Path(__file__).resolve().parent.parent
 FILE = read_yaml(PROJECT / "params.yaml")
 CHAMPION = Asset("coldstart_champion")
+GPU = {"pool": "gpu", "queue": "gpu"}
+"""Of tasks that train networks."""
 
 FORM = {
     "dataset": Param(
@@ -142,6 +144,64 @@ def params_of(form: dict[str, Any], given: dict[str, Any]) -> str:
     return yaml.safe_dump(resolve(FILE, form["effort"], overrides), sort_keys=False)
 
 
+@task(retries=0)  # type: ignore[untyped-decorator]
+def configure(**context: Any) -> str:
+    """The run's ``params.yaml``; what is not allowed ends the run here."""
+    try:
+        return params_of(dict(context["params"]), dict(context["dag_run"].conf or {}))
+    except ParamsError as error:
+        note(context["run_id"], f"**configure: {error}**")
+        raise AirflowFailException(str(error)) from None
+
+
+@task
+def algorithms(params_text: str) -> list[str]:
+    """The stages of ``meta_train``, one for each algorithm."""
+    return [
+        f"meta_train@{name}" for name in yaml.safe_load(params_text)["meta_train"]["algorithms"]
+    ]
+
+
+@task.branch
+def route(
+    published: dict[str, Any], decision: dict[str, Any], params_text: str, **context: Any
+) -> str | None:
+    """Where a decision leads: to a person, to the promotion, or nowhere."""
+    note(context["run_id"], links(context["run_id"], published, decision))
+    if not decision["promote"]:
+        return None
+    return "approve" if yaml.safe_load(params_text)["gate"]["require_approval"] else "promote"
+
+
+def computed(params_text: Any) -> tuple[Any, ...]:
+    """The stages that compute, wired as in ``dvc.yaml``: what each is given is what it reads."""
+
+    def stage(name: str, *upstream: Any, **options: Any) -> Any:
+        return Stage(
+            task_id=name, stage=name, params_text=params_text, upstream=list(upstream), **options
+        ).output
+
+    validated = stage("validate")
+    prepared = stage("prepare", validated)
+    pretrained = stage("pretrain", prepared)
+    trained = (
+        Stage.partial(
+            task_id="meta_train",
+            params_text=params_text,
+            upstream=[prepared, pretrained],
+            map_index_template="{{ task.stage.partition('@')[2] }}",
+            **GPU,
+        )
+        .expand(stage=algorithms(params_text))
+        .output
+    )
+    combined = stage("combine", prepared, pretrained, trained)
+    evaluated = stage("evaluate", prepared, pretrained, trained, combined)
+    reported = stage("report", validated, evaluated)
+    shipped = stage("ship", prepared, pretrained, trained, combined, evaluated, **GPU)
+    return validated, prepared, pretrained, trained, combined, evaluated, reported, shipped
+
+
 @dag(  # type: ignore[untyped-decorator]
     "coldstart_train",
     schedule=None,
@@ -154,73 +214,16 @@ def params_of(form: dict[str, Any], given: dict[str, Any]) -> str:
     default_args={"retries": 2, "retry_delay": timedelta(seconds=5)},
 )
 def train() -> None:
-    """Wire the stages as ``dvc.yaml`` does; what a task is given is what its stage reads."""
-
-    @task(retries=0)  # type: ignore[untyped-decorator]
-    def configure(**context: Any) -> str:
-        try:
-            return params_of(dict(context["params"]), dict(context["dag_run"].conf or {}))
-        except ParamsError as error:
-            note(context["run_id"], f"**configure: {error}**")
-            raise AirflowFailException(str(error)) from None
-
-    @task
-    def algorithms(params_text: str) -> list[str]:
-        return [
-            f"meta_train@{name}" for name in yaml.safe_load(params_text)["meta_train"]["algorithms"]
-        ]
-
-    @task.branch
-    def route(
-        published: dict[str, Any], decision: dict[str, Any], params_text: str, **context: Any
-    ) -> str | None:
-        note(context["run_id"], links(context["run_id"], published, decision))
-        if not decision["promote"]:
-            return None
-        return "approve" if yaml.safe_load(params_text)["gate"]["require_approval"] else "promote"
-
+    """Compute, publish, and promote what the gate, and a person if asked for, let through."""
     params_text = configure()
+    results = computed(params_text)
 
-    def stage(name: str, *upstream: Any) -> Any:
-        return Stage(
-            task_id=name, stage=name, params_text=params_text, upstream=list(upstream)
-        ).output
-
-    def effect(name: str, *upstream: Any, **options: Any) -> Effect:
+    def effect(name: str, **options: Any) -> Effect:
         return Effect(
-            task_id=name, stage=name, params_text=params_text, upstream=list(upstream), **options
+            task_id=name, stage=name, params_text=params_text, upstream=list(results), **options
         )
 
-    validated = stage("validate")
-    prepared = stage("prepare", validated)
-    pretrained = stage("pretrain", prepared)
-    trained = (
-        Stage.partial(
-            task_id="meta_train",
-            params_text=params_text,
-            upstream=[prepared, pretrained],
-            pool="gpu",
-            queue="gpu",
-            map_index_template="{{ task.stage.partition('@')[2] }}",
-        )
-        .expand(stage=algorithms(params_text))
-        .output
-    )
-    combined = stage("combine", prepared, pretrained, trained)
-    evaluated = stage("evaluate", prepared, pretrained, trained, combined)
-    reported = stage("report", validated, evaluated)
-    shipped = Stage(
-        task_id="ship",
-        stage="ship",
-        params_text=params_text,
-        upstream=[prepared, pretrained, trained, combined, evaluated],
-        pool="gpu",
-        queue="gpu",
-    ).output
-    results = (validated, prepared, pretrained, trained, combined, evaluated, reported, shipped)
-
-    published = effect("publish", *results)
-    decided = effect("gate", *results)
+    published, decided = effect("publish"), effect("gate")
     approved = Approval(
         task_id="approve",
         params_text=params_text,
@@ -231,7 +234,6 @@ def train() -> None:
     )
     promoted = effect(
         "promote",
-        *results,
         decision=decided.output,
         outlets=[CHAMPION],
         trigger_rule="none_failed_min_one_success",

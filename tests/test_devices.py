@@ -26,7 +26,9 @@ from coldstart.params import Params, parse_section, read_yaml
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.fold import training_episodes
 from coldstart.training.interrupt import Interrupt
-from coldstart.training.loop import Row, Validation, meta_train
+from coldstart.training.loop import meta_train
+from coldstart.training.run import Row
+from coldstart.training.stopping import Validation
 from tagged import DEVICE, StrayTensor, Tagged, elsewhere
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"

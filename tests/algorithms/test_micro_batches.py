@@ -13,8 +13,8 @@ from coldstart.algorithms._base import MetaLearner, Theta
 from coldstart.data.episodes import Episodes
 from coldstart.errors import ParamsError
 from coldstart.params import LoopParams, parse_section
-from coldstart.training.loop import Run
 from coldstart.training.micro_batches import batch_gradient
+from coldstart.training.run import Run
 
 Make = Callable[..., MetaLearner[Any]]
 TRAINED = sorted(name for name, kind in ALGORITHMS.items() if kind.meta_trained)

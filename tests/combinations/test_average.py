@@ -10,7 +10,7 @@ from coldstart.algorithms.bayes_head import BayesHead
 from coldstart.combinations.average import Average, AverageParams, mean_of
 from coldstart.combinations.base import Ingredients
 from coldstart.models.recommender import Recommender
-from coldstart.training.loop import Run
+from coldstart.training.run import Run
 
 
 def test_the_mean_of_thetas_by_hand() -> None:

@@ -135,6 +135,14 @@ def test_short_histories_are_padded() -> None:
     assert (used <= COUNTS[e.users_B]).all()
     assert (e.mask_BQ.sum(1) >= 1).all()
     assert (used[e.users_B == 1] == 2).all()
+    for values, mask in (
+        (e.items_BQ, e.mask_BQ),
+        (e.targets_BQ, e.mask_BQ),
+        (e.support.items_BS, e.support.mask_BS),
+        (e.support.targets_BS, e.support.mask_BS),
+    ):
+        assert (values[mask] > 0).all()
+        assert (values[~mask] == 0).all()
 
 
 def test_all_ratings_but_one_may_be_the_support() -> None:

@@ -82,16 +82,20 @@ def test_an_item_it_never_saw_is_the_unknown_one(
     assert found["mse"].tolist() == same["mse"].tolist()
 
 
+@pytest.mark.parametrize("order", [range(1, 61), range(60, 0, -1)])
 def test_lists_are_of_the_methods_own_catalogue(
-    prepared: Prepared, params: Params, cold: EvaluationSet
+    prepared: Prepared, params: Params, cold: EvaluationSet, order: range
 ) -> None:
     """What it never saw it cannot recommend; the rest is found wherever its rows lie."""
     scores = torch.linspace(5, 1, 61)  # no ties
     whole = evaluate(Fixed(scores), cold, params.prepare.shots, catalogue=True).users
-    order = torch.cat([torch.zeros(1).long(), torch.arange(60, 0, -1)])
-    keys = prepared.items["key"].to_numpy()[order.numpy()].tolist()
-    found = results(Fixed(scores[order]), keys, prepared.encoder, prepared, params)
-    columns = ["user", "k", "list_recall@10", "list_ndcg@10", "popular@10"]
+    rows = torch.tensor([0, *order])
+    keys = prepared.items["key"].to_numpy()[rows.numpy()].tolist()
+    found = results(Fixed(scores[rows]), keys, prepared.encoder, prepared, params)
+    columns = [
+        "user", "k", "list_recall@10", "list_ndcg@10", "popular@10", "novelty",
+        "list_recall_head@10", "list_recall_middle@10", "list_recall_tail@10",
+    ]  # fmt: skip
     pd.testing.assert_frame_equal(found[columns], whole[columns])
     few = results(Fixed(scores[:3]), keys[-3:], prepared.encoder, prepared, params)
     assert few["list_recall@10"].max() < 1

@@ -135,6 +135,44 @@ def test_the_moments_of_a_catalogue_shorter_than_the_list(cold: EvaluationSet) -
     assert ndcg.variance_B.tolist() == pytest.approx([float(pairs.var(correction=0)), 0], abs=1e-7)
 
 
+def test_one_like_is_at_every_rank_with_the_same_chance(cold: EvaluationSet) -> None:
+    """Among 17 items, of which ten are shown."""
+    target = replace(of_few_items(cold, 20), likes_BL=torch.tensor([[4, 0], [5, 0]]))
+    moments = canaries.random_order(target, 3, 21)
+    inverse = [1 / rank for rank in range(1, 11)]
+    gains = [1 / math.log2(1 + rank) for rank in range(1, 11)]
+    for name, of_ranks in (
+        ("list_recall@10", [1.0] * 10),
+        ("list_mrr@10", inverse),
+        ("list_ndcg@10", gains),
+    ):
+        mean, square = sum(of_ranks) / 17, sum(value**2 for value in of_ranks) / 17
+        assert moments[name].mean_B.tolist() == pytest.approx([mean] * 2), name
+        assert moments[name].variance_B.tolist() == pytest.approx([square - mean**2] * 2), name
+
+
+def test_padding_changes_no_moment(cold: EvaluationSet) -> None:
+    def longer(field: torch.Tensor, value: float) -> torch.Tensor:
+        return torch.nn.functional.pad(field, (0, 3), value=value)
+
+    episodes = cold.episodes._replace(
+        items_BQ=longer(cold.episodes.items_BQ, 0),
+        targets_BQ=longer(cold.episodes.targets_BQ, 9.0),
+        mask_BQ=longer(cold.episodes.mask_BQ, False),
+    )
+    padded = replace(cold, episodes=episodes, ratings_BQ=longer(cold.ratings_BQ, 5.0))
+    for name, moments in canaries.random_order(padded, 3, 61).items():
+        for found, own in zip(moments, canaries.random_order(cold, 3, 61)[name], strict=True):
+            torch.testing.assert_close(found, own, equal_nan=True, msg=name)
+
+
+def test_where_nothing_gains_every_order_is_the_best(cold: EvaluationSet) -> None:
+    lowest = replace(cold, ratings_BQ=torch.ones_like(cold.ratings_BQ))
+    mean_B, variance_B = canaries.random_order(lowest, 3, 61)["ndcg@5"]
+    assert set(mean_B.tolist()) == {1}
+    assert set(variance_B.tolist()) == {0}
+
+
 @pytest.mark.parametrize("known", [7, 8, 12, 13, 14])
 def test_a_canary_passes_on_a_small_catalogue(cold: EvaluationSet, known: int) -> None:
     target = of_few_items(cold, known)
@@ -162,6 +200,16 @@ def test_an_error_below_the_best_constant_is_caught(cold: EvaluationSet) -> None
     assert not check.ok
     assert check.metric == "rmse"
     assert check.expected == pytest.approx(float(cold.ratings_BQ.double().std(correction=0)))
+
+
+def test_the_least_error_of_draws_by_hand(cold: EvaluationSet) -> None:
+    """A tenth of the ratings' spread s adds .01 s^2, luck takes .2 s^2 sqrt(2 log(1e7) / n)."""
+    s, n = float(cold.ratings_BQ.std(correction=0)), cold.ratings_BQ.numel()
+    rows = pd.DataFrame({"k": [5], "mse": [s**2]})
+    (check,) = canaries.check_error("random", rows, cold, 0.1 * s)
+    luck = math.sqrt(2 * 7 * math.log(10) / n)
+    assert check.limit == pytest.approx(s * math.sqrt(1 + 0.01 - 0.2 * luck))
+    assert check.limit < 0.99 * s
 
 
 def test_luck_is_left_to_draws_of_little_spread(cold: EvaluationSet) -> None:
@@ -230,6 +278,8 @@ def test_a_log_loss_below_the_entropy_is_caught(cold: EvaluationSet) -> None:
         assert (check.metric, check.ok) == ("log_loss", ok)
         assert check.expected == pytest.approx(entropy)
         assert check.limit == pytest.approx(0.99 * entropy)
+        limit = pd.DataFrame({"k": [0], "log_loss": [check.limit]})
+        assert canaries.check_error("random", limit, clicks)[0].ok
     assert canaries.check_error("random", frame, replace(cold, head="ranking")) == []
 
 

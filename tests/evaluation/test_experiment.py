@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
+import torch
 
+from coldstart.data.prepared import Prepared
 from coldstart.errors import EvaluationError
+from coldstart.evaluation import experiment
+from coldstart.evaluation.evaluation_set import Role, evaluation_set
 from coldstart.evaluation.experiment import candidate, require_goal
 from coldstart.evaluation.metrics import ALL_SHOTS, PRIMARY
 from coldstart.evaluation.summary import Candidate, Summary
+from coldstart.methods import FittedMethod
 from coldstart.params import Goal, Params
 from coldstart.reporting.parts import cards
+
+from .conftest import Fixed
 
 HIGH, LOW = "popularity", "item_mean"
 
@@ -73,6 +82,30 @@ def test_of_a_method_its_best_seed_in_the_first_fold_is_put_forward(params: Para
         _params(params, "rating"),
     )
     assert error.seed == 0
+
+
+def test_the_seeds_of_other_methods_have_no_say(params: Params) -> None:
+    """The second seed is the worse of the best method, and by far the best of all others."""
+    first = _users("list_recall@10")
+    change = first["method"].eq(HIGH).map({True: -0.01, False: 0.1})
+    second = first.assign(seed=1, **{"list_recall@10": first["list_recall@10"] + change})
+    found = candidate(pd.concat([first, second]), _params(params, "list"))
+    assert (found.method, found.seed) == (HIGH, 0)
+
+
+@pytest.mark.parametrize(
+    ("role", "goal", "ranked"),
+    [("cold", "list", True), ("cold", "rating", True), ("validation", "list", True),
+     ("validation", "rating", False)],
+)  # fmt: skip
+def test_validation_users_get_lists_where_methods_are_chosen_by_them(
+    prepared: Prepared, params: Params, role: Role, goal: Goal, ranked: bool
+) -> None:
+    method, model = FittedMethod("m", 0, 0, Path()), Fixed(torch.linspace(1, 5, 61))
+    target = evaluation_set(prepared, params, 0, role)
+    found = experiment._evaluate(method, model, target, _params(params, goal))
+    assert ("list_recall@10" in found.users) is ranked
+    assert bool(found.coverage) is ranked
 
 
 @pytest.mark.parametrize(("goal", "verdict"), [("rating", "better"), ("list", "worse")])

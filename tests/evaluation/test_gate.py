@@ -168,10 +168,14 @@ def test_each_other_condition_stops_it(name: str, changes: dict[str, Any]) -> No
     assert failed(decided(contest(0.2), **changes)) == {name}
 
 
-def test_the_reference_itself_becomes_the_first_champion() -> None:
+@pytest.mark.parametrize("champion", [False, True])
+def test_the_reference_itself_becomes_the_first_champion(champion: bool) -> None:
+    """Over none it is better; over itself it is not."""
     rows = pd.DataFrame({"method": "bias", "user": range(N), "k": 5, "mse": 1.0})
-    own = Contest("bias", "bias", False, rows, contest(0).segments)
-    assert decided(own).promote
+    decision = decided(Contest("bias", "bias", champion, rows, contest(0).segments))
+    assert failed(decision) == ({"improvement"} if champion else set())
+    assert "improvement" in {check.name for check in decision.checks}
+    assert decision.evidence["difference"] == {"mean": 0, "low": 0, "high": 0}
 
 
 def test_another_baseline_must_beat_the_reference_to_be_first() -> None:

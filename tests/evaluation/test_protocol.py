@@ -13,9 +13,9 @@ from torch import Tensor
 from coldstart.data.prepared import Prepared
 from coldstart.errors import EvaluationError
 from coldstart.evaluation import protocol
-from coldstart.evaluation.evaluation_set import EvaluationSet, evaluation_set
+from coldstart.evaluation.evaluation_set import Catalogue, EvaluationSet, evaluation_set
 from coldstart.evaluation.metrics import METRICS
-from coldstart.evaluation.protocol import evaluate, tie_breaks
+from coldstart.evaluation.protocol import evaluate, recommend, tie_breaks
 from coldstart.params import Params
 
 from .conftest import Fixed
@@ -100,6 +100,13 @@ def test_ties_are_uniform_and_independent() -> None:
     assert ties.unique().numel() > 0.99 * ties.numel()
 
 
+def test_ties_are_the_upper_bits_of_splitmix64() -> None:
+    """Of a user whose seed is 0: as published, https://prng.di.unimi.it/splitmix64.c."""
+    published = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+    found = tie_breaks(torch.tensor([0]), torch.arange(3))
+    assert found.tolist() == [[number >> 33 for number in published]]
+
+
 def test_ties_of_a_pair_do_not_depend_on_the_list() -> None:
     seeds, items = torch.tensor([5, -9]), torch.tensor([[3, 1], [4, 4]])
     whole = tie_breaks(seeds, torch.arange(10))
@@ -115,6 +122,79 @@ def test_coverage_is_the_share_of_the_catalogue_that_anybody_sees(cold: Evaluati
     everybody_the_same = Fixed(torch.arange(61).float())
     found = evaluate(everybody_the_same, cold, (0,), catalogue=True)
     assert found.coverage == {0: pytest.approx(10 / 60)}
+
+
+def test_a_catalogue_of_one_item_can_be_covered(cold: EvaluationSet) -> None:
+    support = cold.episodes.support
+    nothing = support._replace(items_BS=torch.zeros_like(support.items_BS))
+    episodes = cold.episodes._replace(
+        support=nothing, items_BQ=torch.ones_like(cold.ratings_BQ).long()
+    )
+    likes_BL = torch.ones((cold.n_users, 1), dtype=torch.int64)
+    catalogue = Catalogue(*(part[:2] for part in cold.catalogue))
+    one = replace(cold, episodes=episodes, likes_BL=likes_BL, catalogue=catalogue)
+    assert evaluate(Fixed(torch.ones(2)), one, (0,), catalogue=True).coverage == {0: 1.0}
+
+
+def test_to_nobody_nothing_is_recommended(item_means: Tensor) -> None:
+    none_B = torch.zeros(0, dtype=torch.int64)
+    state = {"shift_B": torch.zeros(0)}
+    assert recommend(Fixed(item_means), state, none_B[:, None], none_B).shape == (0, 10)
+
+
+def _two_users(cold: EvaluationSet) -> EvaluationSet:
+    """Of 13 items; head, middle and tail begin at 1, 4 and 9, and the popular are 1 to 4.
+
+    One likes 3, 5, 13 and what no list can hold, beside 1 of the support; the other likes 4, with
+    five items that no list may hold, and two query items.
+    """
+    part = cold.rows(slice(0, 2))
+    support = part.episodes.support.first(2)._replace(
+        items_BS=torch.tensor([[1, 2], [5, 0]]),
+        targets_BS=torch.zeros(2, 2),
+        mask_BS=torch.tensor([[True, True], [True, False]]),
+    )
+    mask_BQ = torch.tensor([[True, True, True, True], [True, True, False, False]])
+    items_BQ = torch.tensor([[3, 13, 5, 7], [4, 6, 0, 0]])
+    episodes = part.episodes._replace(
+        support=support, items_BQ=items_BQ, targets_BQ=torch.zeros(2, 4), mask_BQ=mask_BQ
+    )
+    items_N = torch.arange(14)
+    return replace(
+        part,
+        episodes=episodes,
+        ratings_BQ=torch.tensor([[5.0, 4.0, 2.0, 1.0], [5.0, 5.0, 5.0, 5.0]]),
+        ranked_B=torch.tensor([True, True]),
+        likes_BL=torch.tensor([[1, 3, 5, 13, -4], [4, 0, 0, 0, 0]]),
+        left_out_BX=torch.tensor([[0, 0, 0, 0, 0], [1, 10, 11, 12, 13]]),
+        catalogue=Catalogue(
+            share_N=torch.where(items_N <= 7, 2.0**-3, 2.0**-5),
+            third_N=torch.tensor([2, *(0,) * 3, *(1,) * 5, *(2,) * 5]),
+            popular_N=(items_N >= 1) & (items_N <= 4),
+        ),
+    )
+
+
+def test_metrics_of_lists_by_hand(cold: EvaluationSet) -> None:
+    """From the best on, 1 to 13, one is shown 3 to 12, the other 2, 3, 4, 6, 7, 8, 9."""
+    scores_N = torch.tensor([99.0, *range(13, 0, -1)])
+    found = evaluate(Fixed(scores_N), _two_users(cold), (2,), catalogue=True)
+    at = [1 / math.log2(1 + rank) for rank in range(1, 5)]
+    nan = math.nan
+    expected = {
+        "list_recall@10": [2 / 4, 1],
+        "list_ndcg@10": [(at[0] + at[2]) / sum(at), at[2]],
+        "list_mrr@10": [1, 1 / 3],
+        "list_recall_head@10": [1, nan],
+        "list_recall_middle@10": [1, 1],
+        "list_recall_tail@10": [0 / 2, nan],
+        "recall@10": [1 / 2, 2 / 2],
+        "novelty": [(5 * 3 + 5 * 5) / 10, (5 * 3 + 2 * 5) / 7],
+        "popular@10": [2 / 10, 3 / 7],
+    }
+    for name, values in expected.items():
+        assert found.users[name].tolist() == pytest.approx(values, nan_ok=True), name
+    assert found.coverage == {2: 11 / 13}
 
 
 def test_likes_with_the_click_head(prepared: Prepared, params: Params) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from coldstart.errors import GateError
 from coldstart.evaluation.gate import Contest, Rules
 from coldstart.evaluation.refresh import SIGMAS, agreement, as_served, shipped
 from coldstart.evaluation.turned import Turned
@@ -35,6 +38,7 @@ def test_a_refresh_may_be_level_but_not_surely_worse(gain: float, passes: bool) 
     """The standard error is .005: -.005 may be luck, -.02 is not."""
     check, guard = as_served(contest(gain), RULES, N)
     assert check.passed is passes
+    assert check.limit == 0
     assert guard.passed
 
 
@@ -53,7 +57,16 @@ def test_too_few_new_users_decide_nothing() -> None:
     ("gain", "worse", "passes"), [(0.05, 0.0, True), (-0.02, 0.0, False), (0.05, 0.03, False)]
 )
 def test_what_ships_is_no_worse_than_its_proof(gain: float, worse: float, passes: bool) -> None:
-    assert shipped(contest(gain, worse), RULES).passed is passes
+    check = shipped(contest(gain, worse), RULES)
+    assert (check.name, check.passed, check.limit) == ("shipped", passes, 0)
+    assert ("rmse over all K" in check.text) is (worse > 0)
+
+
+def test_other_users_are_no_comparison() -> None:
+    whole = contest(0.1)
+    fewer = whole.rows[(whole.rows["method"] == "new") | (whole.rows["user"] > 3)]
+    with pytest.raises(GateError, match="evaluated on different users"):
+        shipped(replace(whole, rows=fewer), RULES)
 
 
 OLD = Turned(share=0.03, error=0.008, n_users=120, variance=0.9)
@@ -88,3 +101,8 @@ def test_few_newcomers_or_none_decide_nothing(new: Turned | None, known: Turned 
     check = agreement(new, known, RULES)
     assert check.passed
     assert check.text.startswith("not applicable")
+
+
+def test_as_many_newcomers_as_are_asked_for_decide() -> None:
+    check = agreement(Turned(0.9, 0.01, EVALUATE.min_segment, 0.9), OLD, RULES)
+    assert not check.passed

@@ -10,8 +10,10 @@ import pytest
 
 from coldstart.evaluation.metrics import METRICS
 from coldstart.evaluation.significance import (
+    column_means,
     holm,
     interval,
+    over_shots,
     p_values,
     resampled_means,
     user_table,
@@ -82,6 +84,26 @@ def test_p_is_two_sided_and_never_zero() -> None:
     assert p_values(samples) == pytest.approx([2 / 100, 2 * 34 / 100])
 
 
+def test_where_nothing_differs_p_is_one() -> None:
+    assert p_values(np.zeros((50, 2))).tolist() == [1, 1]
+
+
+def test_the_mean_of_a_column_is_that_of_its_known_values() -> None:
+    nan = np.nan
+    found = column_means(np.array([[1, nan, nan], [3, 4, nan]]))
+    assert found[:2].tolist() == [2, 4]
+    assert np.isnan(found[2])
+
+
+def test_over_all_k_each_method_has_the_mean_of_its_columns() -> None:
+    columns = [("a", 0), ("b", 0), ("a", 5), ("b", 5)]
+    one = np.array([1.0, 10.0, 3.0, 30.0])
+    assert over_shots(one, columns, ["b", "a"]).tolist() == [20, 2]
+    assert over_shots(np.stack([one, 2 * one, one]), columns, ["b", "a"]).tolist() == [
+        [20, 2], [40, 4], [20, 2],
+    ]  # fmt: skip
+
+
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
@@ -99,3 +121,21 @@ def test_a_user_counts_once_whatever_the_seeds_and_folds() -> None:
     )
     table = user_table(rows, ["mse"])
     assert table.to_numpy().ravel().tolist() == [2.0, 5.0]
+
+
+def test_the_order_of_rows_changes_no_table() -> None:
+    """Resampling draws rows of the table, so it must not depend on who was evaluated first."""
+    rows = pd.DataFrame(
+        [(u, m, k, float(u + k)) for u in (2, 0, 1) for m in ("b", "a") for k in (5, 0)],
+        columns=["user", "method", "k", "mse"],
+    )
+    table = user_table(rows, ["mse"])
+    assert table.index.tolist() == [0, 1, 2]
+    assert table.columns.tolist() == [("mse", m, k) for m in "ab" for k in (0, 5)]
+    pd.testing.assert_frame_equal(user_table(rows.sample(frac=1, random_state=0), ["mse"]), table)
+
+
+def test_a_method_without_the_metric_keeps_its_column() -> None:
+    rows = pd.DataFrame({"user": [0, 0], "method": ["a", "b"], "k": 0, "mse": [1.0, np.nan]})
+    table = user_table(rows, ["mse"])
+    assert table.columns.tolist() == [("mse", "a", 0), ("mse", "b", 0)]

@@ -61,6 +61,13 @@ def test_equals_the_batch(model: FoldIn, size: int) -> None:
     assert server.expected_error(own) == pytest.approx(error, rel=1e-4, abs=1e-4)
 
 
+def test_what_is_expected_of_a_stranger_is_what_no_rating_leaves(model: FoldIn) -> None:
+    server, features_F = FoldInServer(model), _normal(F, seed=9).numpy()
+    none = np.zeros(0, dtype=np.float32)
+    state = server.adapt(none.astype(np.int64), none, features_F)
+    np.testing.assert_allclose(server.expected(features_F), server.rank(state), rtol=1e-6)
+
+
 def test_weights_that_nothing_holds_are_an_error() -> None:
     loose = FoldIn(
         x_CND=torch.ones(1, N, D),

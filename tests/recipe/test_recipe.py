@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 import torch
 
+from coldstart import layout
 from coldstart.baselines import BASELINES
 from coldstart.data.choices import Choices
+from coldstart.data.episodes import History
 from coldstart.data.everyone import everyone, marks
 from coldstart.data.prepared import Prepared
 from coldstart.data.spare import spare_choices
 from coldstart.errors import ArtefactError, ParamsError
+from coldstart.methods import bundle_folder
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params, parse_section, read_yaml
 from coldstart.recipe import Learning, Recipe
@@ -151,7 +154,8 @@ def test_a_recipe_is_learnt_where_params_are_others(prepared: Prepared, tmp_path
     recipe = Recipe.of(changed(), "blend", 0)
     recipe.save(tmp_path)
     here = changed(baselines={"bias": {**changed().baselines["bias"], "item_damping": 9.0}})
-    here = here.model_copy(update={"combine": {}})
+    mf = here.pretrain.model_copy(update={"mf": here.pretrain.mf.model_copy(update={"sweeps": 2})})
+    here = here.model_copy(update={"combine": {}, "pretrain": mf})
     loaded = Recipe.load(tmp_path)
     assert loaded == recipe
     own = loaded.params(here)
@@ -166,6 +170,52 @@ def test_a_recipe_that_this_code_does_not_know_is_refused_by_its_key() -> None:
     sections = recipe.sections | {"baselines": {"ridge": {"former": 1.0}}}
     with pytest.raises(ParamsError, match=r"baselines.ridge: former: unknown key"):
         recipe.model_copy(update={"sections": sections}).params(changed())
+
+
+def test_of_what_was_evaluated_the_choices_of_all_parts_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the fold and seed, and of the backbones that the method reads."""
+    monkeypatch.chdir(tmp_path)
+    params = changed(pretrain={"backbone": "deepfm"})
+    parts = ("bayes_head", "bias", "vbpmf_implicit", "popularity", "blend")
+    for name in parts:
+        for fold, seed in ((0, 1), (1, 1), (0, 0)):
+            folder = bundle_folder(name, fold, seed)
+            folder.mkdir(parents=True, exist_ok=True)
+            if name in BASELINES:  # one for all seeds
+                seed = 0
+            Choices(made={"of": [name, fold, seed]}).save(folder)
+    folder = layout.fold_folder(layout.BACKBONE, 1)
+    folder.mkdir(parents=True)
+    kinds = ("mf", "vbpmf", "deepfm", "two_tower")
+    Choices(made={kind: {"epochs": n} for n, kind in enumerate(kinds)}).save(folder)
+    found = Recipe.evaluated(params, "blend", 1, 1)
+    assert found.model_copy(update={"chosen": {}}) == Recipe.of(params, "blend", 1)
+    backbones = found.chosen.pop("backbone")
+    assert found.chosen == {
+        name: {"of": [name, 1, 0 if name in BASELINES else 1]} for name in parts
+    }
+    assert backbones == {"vbpmf": {"epochs": 1}, "deepfm": {"epochs": 2}}
+
+
+def test_what_was_learnt_from_other_ratings_is_no_checkpoint(prepared: Prepared) -> None:
+    """Neither is that of another recipe, or of one that asks; the same is taken up again."""
+    params = changed()
+    history, recipe = prepared.history(0), Recipe.of(params, "multitask", 0)
+
+    def place(history: History, recipe: Recipe = recipe, **choices: Any) -> Path:
+        return Learning(recipe, params, history, Choices(**choices))._checkpoints
+
+    rated = history._replace(targets_R=history.targets_R.flip(0))
+    places = [
+        place(history),
+        place(rated),
+        place(history, Recipe.of(params, "multitask", 1)),
+        place(history, validation=prepared.eval_episodes(0, "validation")),
+    ]
+    assert len(set(places)) == 4
+    assert place(prepared.history(0)) == places[0]
 
 
 def test_everyone_is_everybody(prepared: Prepared) -> None:

@@ -12,13 +12,15 @@ import pytest
 import yaml
 
 from coldstart import layout
+from coldstart.data.choices import Choices
+from coldstart.data.episodes import History
 from coldstart.data.everyone import marks
 from coldstart.data.prepared import Prepared
 from coldstart.evaluation.gate import Check
 from coldstart.evaluation.leaderboard import USERS, read_table
 from coldstart.evaluation.summary import Summary
-from coldstart.params import load_params
-from coldstart.recipe import Recipe
+from coldstart.params import Params, load_params
+from coldstart.recipe import Learning, Recipe
 from coldstart.registry import champion as champions
 from coldstart.registry import gating, hearing, packaging, promotion
 from coldstart.registry.decision import Decision
@@ -182,9 +184,12 @@ def test_the_same_recipe_on_other_data_is_a_refresh(workspace: Path, client: Any
     few = champions.Champion(
         version, champion.served, champion.recipe, marks(keys[:60]), champion.turned
     )
+    n_new = int((prepared.role_users(0, "cold") >= 60).sum())
+    least = params.evaluate.model_copy(update={"min_segment": n_new})  # just as many as needed
+    params = params.model_copy(update={"evaluate": least})
+    heard = Hearing(candidate, Served.load(layout.SHIPPED), prepared, params)
     found = {check.name: check for check in heard.rule(few, validation_ok=True).checks}
-    cold = prepared.role_users(0, "cold")
-    assert f"for {(cold >= 60).sum()} users" in found["as served"].text
+    assert f"for {n_new} users" in found["as served"].text
     assert (
         "of 60 users who are new to the champion"
         in found["new ratings agree with what is known"].text
@@ -208,7 +213,9 @@ def test_another_recipe_of_this_run_is_compared_by_the_results_of_the_run(
 
 
 @pytest.mark.usefixtures("lenient")
-def test_a_champion_of_another_split_is_learnt_on_this_one(workspace: Path, client: Any) -> None:
+def test_a_champion_of_another_split_is_learnt_on_this_one(
+    workspace: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The run has no such recipe any more, and other folds: it is compared all the same."""
     promoted(client)
     champion = champions.load(promotion.require_champion(client, MODEL))
@@ -223,8 +230,21 @@ def test_a_champion_of_another_split_is_learnt_on_this_one(workspace: Path, clie
     chosen = gating.Candidate(
         method="ridge", fold=0, seed=0, recipe="r", proof_sha256="p", sha256="s"
     )
-    heard = Hearing(chosen, champion.served, Prepared.load(), now)
+    prepared, learnt_from = Prepared.load(), []
+
+    class Watched(Learning):
+        def __init__(self, recipe: Recipe, here: Params, history: History, choices: Choices):
+            learnt_from.append((history, choices))
+            super().__init__(recipe, here, history, choices)
+
+    monkeypatch.setattr(hearing, "Learning", Watched)
+    heard = Hearing(chosen, champion.served, prepared, now)
     found = heard._results_of(old)
+    ((history, choices),) = learnt_from
+    historical, validating = (prepared.role_users(0, r) for r in ("historical", "validation"))
+    assert set(history.users_R.tolist()) == set(historical.tolist())
+    assert choices.validation is not None
+    assert set(choices.validation.users_B.tolist()) <= set(validating.tolist())
     assert set(found["user"]) == set(heard._cold.episodes.users_B.tolist())
     assert found["mse"].notna().all()
 

@@ -157,6 +157,8 @@ def test_rollback_returns_to_the_previous_champion(served: Any) -> None:
     promotion.promote(served, made)
     assert promotion.rollback(served, MODEL).version == "1"
     assert promotion.aliases(served, MODEL) == {CHAMPION: "1"}
+    tags = [served.get_model_version(MODEL, version).tags for version in "12"]
+    assert ["coldstart.rolled_back" in tag for tag in tags] == [False, True]
     with pytest.raises(GateError, match="no previous champion"):
         promotion.rollback(served, MODEL)
     with pytest.raises(GateError, match="rollback --to 2"):  # the bad one does not come back alone

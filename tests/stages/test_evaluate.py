@@ -20,10 +20,13 @@ from coldstart.cli import app
 from coldstart.data.choices import Choices
 from coldstart.data.prepared import Prepared
 from coldstart.errors import ArtefactError, EvaluationError, ParamsError
-from coldstart.evaluation import experiment, shuffled_labels
+from coldstart.evaluation import canaries, experiment, shuffled_labels
 from coldstart.evaluation import leaderboard as board
+from coldstart.evaluation.canaries import check_error
+from coldstart.evaluation.evaluation_set import evaluation_set
 from coldstart.evaluation.metrics import METRICS, Metric
-from coldstart.evaluation.summary import Summary
+from coldstart.evaluation.protocol import evaluate
+from coldstart.evaluation.summary import Canary, Summary
 from coldstart.methods import bundle_folder, load_method
 from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
@@ -180,6 +183,16 @@ def test_compare_equals_the_table_of_the_stage() -> None:
 
 
 @pytest.mark.usefixtures("evaluated")
+def test_who_validates_in_another_fold_can_be_left_out() -> None:
+    users = board.read_table(board.USERS)
+    cold = set(users.loc[users["role"] == "cold", "user"])
+    validating = set(users.loc[users["role"] == "validation", "user"])
+    assert cold & validating
+    rows = board.compare_rows("ridge", "bias", "mae", never_validated=True)
+    assert set(rows["n_users"]) == {len(cold - validating)}
+
+
+@pytest.mark.usefixtures("evaluated")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -241,7 +254,14 @@ def test_the_shuffled_candidate_is_the_one_of_every_fold(
         users = target.episodes.users_B.numpy()
         return pd.DataFrame({"user": users, "honest": 1.0, "shuffled": 0.0})
 
+    spreads: list[tuple[str, float]] = []
+
+    def told(canary: str, users: pd.DataFrame, target: Any, spread: float) -> list[Canary]:
+        spreads.append((canary, spread))
+        return check_error(canary, users, target, spread)
+
     monkeypatch.setattr(experiment, "shuffled_gains", watched)
+    monkeypatch.setattr(canaries, "check_error", told)
     results = experiment.run_experiment(Prepared.load(), load_params())
     assert [fold for fold, _ in seen] == [0, 1]
     chosen = results.candidate
@@ -252,6 +272,26 @@ def test_the_shuffled_candidate_is_the_one_of_every_fold(
             assert torch.equal(model.tensors()[name], value)
     (check,) = [c for c in results.canaries if c.canary.startswith("shuffled")]
     assert check.canary == f"shuffled labels ({chosen.method})"
+    _cold_users_are_what_is_told_of(results)
+    uniform = 4 / 12**0.5  # from 1 to 5, in rating points
+    assert sorted(spreads) == [("constant", 0)] * 2 + [("random", pytest.approx(uniform))] * 2
+
+
+def _cold_users_are_what_is_told_of(results: experiment.Results) -> None:
+    """Coverage and canaries of both folds, one after the other."""
+    prepared, params = Prepared.load(), load_params()
+    cold = results.users[results.users["role"] == "cold"]
+    covered = results.coverage.set_index(["method", "fold", "k"])["coverage"]
+    for fold in (0, 1):
+        target = evaluation_set(prepared, params, fold, "cold")
+        bias = load_method(bundle_folder("bias", fold, 0))
+        for k, share in evaluate(bias, target, (0, 5), catalogue=True).coverage.items():
+            assert covered["bias", fold, k] == share
+        rows = cold[(cold["method"] == "random") & (cold["fold"] == fold) & (cold["k"] == 3)]
+        checks = [c for c in results.canaries if (c.canary, c.k) == ("random", 3)]
+        (auc, rmse) = ([c for c in checks if c.metric == name][fold] for name in ("auc", "rmse"))
+        assert auc.value == pytest.approx(rows["auc"].mean())
+        assert rmse.value == pytest.approx(rows["mse"].mean() ** 0.5)
 
 
 def test_a_canary_cannot_be_left_out(project: Path, prepared: Prepared) -> None:

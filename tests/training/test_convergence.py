@@ -17,7 +17,8 @@ from coldstart.models.heads import HEADS
 from coldstart.params import LoopParams, read_yaml
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.interrupt import Interrupt
-from coldstart.training.loop import Trained, Validation, meta_train
+from coldstart.training.loop import Trained, meta_train
+from coldstart.training.stopping import Validation
 
 SECTIONS = read_yaml(Path(__file__).parents[2] / "params.yaml")["algorithms"]
 N_ITEMS, D, S, Q = 200, 4, 6, 6

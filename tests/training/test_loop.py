@@ -21,7 +21,8 @@ from coldstart.models.user_prior import unfitted
 from coldstart.params import ExposureParams, LoopParams, read_yaml
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.interrupt import Interrupt, on_sigterm
-from coldstart.training.loop import Trained, Validation, Watch, meta_train
+from coldstart.training.loop import Trained, Watch, meta_train
+from coldstart.training.stopping import Validation
 
 SECTIONS = read_yaml(Path(__file__).parents[2] / "params.yaml")["algorithms"]
 LOOP = LoopParams(
@@ -178,7 +179,7 @@ def test_the_gradient_is_clipped(bench: Bench) -> None:
 
     start = bench.learner("reptile")
     learner = Steep(start.backbone, start.params, start.head, start.theta)
-    from coldstart.training.loop import Run
+    from coldstart.training.run import Run
 
     run = Run(learner, LOOP)
     run.advance(bench.prepared.eval_episodes(0, "validation"), "reptile")

@@ -19,7 +19,8 @@ from coldstart.algorithms import ALGORITHMS
 from coldstart.algorithms._base import MetaLearner, Theta
 from coldstart.combinations.base import Combination, Ingredients
 from coldstart.params import Section, search
-from coldstart.training.loop import Run, Sampler
+from coldstart.training.loop import Sampler
+from coldstart.training.run import Run
 
 
 class AverageParams(Section):

@@ -24,7 +24,7 @@ from coldstart.training.checkpoint import Checkpoints, digest
 from coldstart.training.device import usable
 from coldstart.training.fold import train
 from coldstart.training.interrupt import on_sigterm
-from coldstart.training.loop import Row
+from coldstart.training.run import Row
 
 HISTORY = "history.csv"
 

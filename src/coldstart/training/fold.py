@@ -17,7 +17,8 @@ from coldstart.params import Params
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.interrupt import Interrupt
 from coldstart.training.listing import Lists
-from coldstart.training.loop import Sampler, Stops, Trained, Validation, Watch, meta_train
+from coldstart.training.loop import Sampler, Trained, Watch, meta_train
+from coldstart.training.stopping import Stops, Validation
 
 MOST_USERS = 2000
 """Validation users who stop a training, of more a random choice: they are asked after every few
