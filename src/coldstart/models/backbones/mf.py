@@ -84,12 +84,20 @@ class Ratings:
     def moments(self, design_ED: Array, offset_E: Array) -> tuple[Array, Array]:
         """Sums over each row's ratings of ``x x^T`` and ``x (y - offset)``.
 
-        Two sparse products, so there is no loop over rows and nothing is padded.
+        Sparse products, so there is no loop over rows and nothing is padded.
         """
-        n, d = design_ED.shape
-        outer = (design_ED[:, :, None] * design_ED[:, None, :]).reshape(n, d * d)
-        gram = (self.pattern @ outer).reshape(-1, d, d)
+        gram = self.sums(design_ED[:, :, None] * design_ED[:, None, :])
         return gram, self.values @ design_ED - self.pattern @ (design_ED * offset_E[:, None])
+
+    def sums(self, symmetric_EDD: Array) -> Array:
+        """Sums over each row's ratings of symmetric matrices, of which one triangle is summed."""
+        n, d, _ = symmetric_EDD.shape
+        row, column = np.tril_indices(d)
+        place_DD = np.zeros((d, d), dtype=np.int64)
+        place_DD[row, column] = place_DD[column, row] = np.arange(len(row))
+        half = np.take(symmetric_EDD.reshape(n, d * d), d * row + column, axis=1)
+        sums: Array = np.take(self.pattern @ half, place_DD.ravel(), axis=1).reshape(-1, d, d)
+        return sums
 
 
 def ridge(gram: Array, moment: Array, prior: Array, penalty_D: Array) -> Array:

@@ -185,10 +185,8 @@ def _beside_one(turn: Array) -> Array:
 
 
 def _moments(ratings: Ratings, design: Design) -> Moments:
-    n, d = design.x.shape
-    gram = (ratings.pattern @ design.second.reshape(n, d * d)).reshape(-1, d, d)
     cross = ratings.pattern @ design.cross
-    return Moments(gram, ratings.values @ design.x - cross, cross)
+    return Moments(ratings.sums(design.second), ratings.values @ design.x - cross, cross)
 
 
 def fit_vbpmf(history: History, validation: Chooser, params: PretrainParams, seed: int) -> Backbone:
