@@ -163,7 +163,8 @@ class FoldIn(NamedTuple):
     def _expected(self, support: Support) -> Tensor:
         """What attributes say of a user before any rating: ``[B, D]``."""
         users_BF = support.users_BF.to(self.prior_CFD.dtype)
-        if len(self.prior_CFD) == 1:
+        if len(self.prior_CFD) == 1 or not support.crossfit_B.any():
+            # new users: the same bits whether or not the tables of others lie beside theirs
             return users_BF @ self.prior_CFD[0]
         return (users_BF.unsqueeze(1) @ self.prior_CFD[support.crossfit_B]).squeeze(1)
 
