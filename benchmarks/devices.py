@@ -26,8 +26,11 @@ from torch import Tensor
 from coldstart.algorithms import ALGORITHMS, check_section
 from coldstart.baselines import BASELINES
 from coldstart.baselines import check_params as check_baselines
+from coldstart.combinations._student_list import ListHead
+from coldstart.combinations.base import Ingredients
 from coldstart.combinations.blend import Blend
 from coldstart.combinations.lessons import components
+from coldstart.combinations.list import List
 from coldstart.combinations.student import Student, start
 from coldstart.data.episodes import Episodes, EpisodeSampler, History
 from coldstart.models.backbone import Backbone
@@ -78,6 +81,7 @@ def made(params: Params) -> Data:
         ITEMS,
         torch.randint(0, 2, (USERS, 3), generator=generator).float(),
         genres_NG,
+        like=3.5,
     )
     nobody = torch.zeros(USERS, dtype=torch.int64)
     validation = sampler(history, nobody, torch.Generator().manual_seed(1)).sample()
@@ -154,9 +158,20 @@ def checks(data: Data, params: Params) -> Iterator[tuple[str, Callable[[str], Te
     members = {name: untrained[name] for name in ("bayes_head", "vbpmf_implicit", "itemknn")}
     untrained["blend"] = blend = Blend.fit(members, data.validation, shrinkage=0.01)
     found = components(blend, [data.validation.support], factors=4)
-    untrained["student"] = Student(start(found), torch.ones(1))
+    untrained["list"] = of_ten = listing(blend, data, params)
+    untrained["student"] = Student(start(found), torch.ones(1), ListHead.of(of_ten))
     for name, model in untrained.items():
         yield name, lambda device, model=model: answers(model, data, device)  # type: ignore[misc]
+
+
+def listing(blend: Blend, data: Data, params: Params) -> Recommender:
+    """The list with the ratings of a blend."""
+    section = List.Params.model_validate(params.combine["list"] | {"rating": Blend.kind})
+    backbone = data.backbones[params.pretrain.backbone]
+    ingredients = Ingredients(
+        {Blend.kind: blend}, data.history, data.validation, backbone, params, 0
+    )
+    return List.make(section, ingredients)
 
 
 def main() -> int:
