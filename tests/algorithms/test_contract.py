@@ -4,52 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from coldstart.algorithms import ALGORITHMS, check_section
-from coldstart.algorithms._base import MetaLearner
 from coldstart.data.episodes import Episodes, Support
 from coldstart.errors import ParamsError
 from coldstart.models.bundle import Bundle
 from coldstart.models.server import alone
 
-Make = Callable[..., MetaLearner[Any]]
-NAMES = pytest.mark.parametrize("name", sorted(ALGORITHMS))
-HEADS = pytest.mark.parametrize("head", ["rating", "click"])
+from .contract import HEADS, NAMES, TOLERANCE, Make, targets_of
+
 ITEMS_BQ = torch.arange(6 * 5).reshape(6, 5)
 """For six users five items each; the unknown one is among them."""
-TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
-
-
-def _targets(episodes: Episodes, head: str) -> Support:
-    support = episodes.support
-    if head == "rating":
-        return support
-    return support._replace(targets_BS=(support.targets_BS >= 4).float())
-
-
-def _padded(episodes: Episodes) -> Episodes:
-    """The same episodes, three ratings wider on both sides; padding is no zero."""
-
-    def wider(tensor: Tensor, value: float) -> Tensor:
-        extra = torch.full((tensor.shape[0], 3), value, dtype=tensor.dtype)
-        return torch.cat([tensor, extra], 1)
-
-    support = episodes.support
-    return episodes._replace(
-        support=support._replace(
-            items_BS=wider(support.items_BS, 7),
-            targets_BS=wider(support.targets_BS, 5.0),
-            mask_BS=wider(support.mask_BS, False),
-        ),
-        items_BQ=wider(episodes.items_BQ, 7),
-        targets_BQ=wider(episodes.targets_BQ, 5.0),
-        mask_BQ=wider(episodes.mask_BQ, False),
-    )
 
 
 @NAMES
@@ -58,7 +28,7 @@ def test_score_catalogue_is_score_of_all_items(
     make: Make, episodes: Episodes, name: str, head: str
 ) -> None:
     learner = make(name, head=head)
-    state = learner.adapt(_targets(episodes, head))
+    state = learner.adapt(targets_of(episodes, head))
     everything = torch.arange(learner.n_items).expand(episodes.n_users, -1)
     one_by_one, catalogue = learner.score(state, everything), learner.score_catalogue(state)
     torch.testing.assert_close(catalogue.mean, one_by_one.mean, **TOLERANCE)
@@ -83,17 +53,6 @@ def test_padding_changes_nothing(make: Make, episodes: Episodes, name: str) -> N
     actual = learner.score(learner.adapt(padded), episodes.items_BQ)
     torch.testing.assert_close(actual.mean, expected.mean, **TOLERANCE)
     torch.testing.assert_close(actual.variance, expected.variance, **TOLERANCE)
-
-
-@NAMES
-def test_padding_changes_no_meta_gradient(make: Make, episodes: Episodes, name: str) -> None:
-    """Neither of the support nor of the query, whatever lies under the mask."""
-    learner = make(name)
-    loss, gradients = learner.meta_gradient(learner.theta, episodes)
-    actual, found = learner.meta_gradient(learner.theta, _padded(episodes))
-    torch.testing.assert_close(actual, loss, **TOLERANCE)
-    for key, gradient in gradients.items():
-        torch.testing.assert_close(found[key], gradient, **TOLERANCE)
 
 
 @NAMES
@@ -135,15 +94,6 @@ def test_no_support_at_all(make: Make, episodes: Episodes, name: str) -> None:
     torch.testing.assert_close(
         learner.score_catalogue(learner.adapt(masked)).mean, empty, **TOLERANCE
     )
-
-
-@NAMES
-def test_training_on_users_without_support(make: Make, episodes: Episodes, name: str) -> None:
-    learner = make(name)
-    nothing = episodes._replace(support=episodes.support.first(0))
-    loss, gradients = learner.meta_gradient(learner.theta, nothing)
-    assert loss.isfinite()
-    assert all(gradient.isfinite().all() for gradient in gradients.values())
 
 
 @NAMES
@@ -192,7 +142,7 @@ def test_a_server_says_what_the_method_says(
     make: Make, episodes: Episodes, name: str, head: str
 ) -> None:
     learner = make(name, head=head)
-    server, support = learner.serve(), _targets(episodes, head)
+    server, support = learner.serve(), targets_of(episodes, head)
     state = learner.adapt(support)
     ranks, (means, variances) = learner.rank_catalogue(state), learner.score(state, ITEMS_BQ)
     for user in range(episodes.n_users):  # the first has no ratings
@@ -217,7 +167,7 @@ def _close(found: Any, expected: Tensor) -> None:
 def test_one_more_rating(make: Make, episodes: Episodes, name: str, head: str) -> None:
     """Exact where the method says so; always repeatable, per user, and to be repeated."""
     learner = make(name, head=head)
-    support = _targets(episodes, head)
+    support = targets_of(episodes, head)
     support = support._replace(mask_BS=torch.ones_like(support.mask_BS))
     start = learner.adapt(support.first(2))
     first = learner.update(start, support.items_BS[:, 2], support.targets_BS[:, 2])
@@ -258,77 +208,6 @@ def test_adapting_changes_no_parameter_and_works_in_inference_mode(
 
 
 @NAMES
-def test_meta_gradient_covers_theta_and_repeats(make: Make, episodes: Episodes, name: str) -> None:
-    learner = make(name)
-    loss, gradients = learner.meta_gradient(learner.theta, episodes)
-    again, gradients_again = learner.meta_gradient(learner.theta, episodes)
-    assert torch.equal(loss, again)
-    assert loss.isfinite()
-    assert gradients.keys() == learner.theta.keys()
-    for key, gradient in gradients.items():
-        assert gradient.shape == learner.theta[key].shape
-        assert torch.equal(gradient, gradients_again[key])
-
-
-@NAMES
-@pytest.mark.parametrize("head", ["click", "ranking"])
-def test_sampled_negatives_in_the_query(
-    make: Make, episodes: Episodes, name: str, head: str
-) -> None:
-    learner = make(name, head=head)
-    likes = episodes._replace(
-        support=_targets(episodes, head), targets_BQ=(episodes.targets_BQ >= 4).float()
-    )
-    draws_BQ = torch.tensor([0.0, 0.0, 0.7, 2.0]).expand(episodes.n_users, -1)
-    sampled = likes._replace(
-        targets_BQ=likes.targets_BQ.masked_fill(draws_BQ > 0, 0.0), draws_BQ=draws_BQ
-    )
-    loss, gradients = learner.meta_gradient(learner.theta, sampled)
-    assert loss.isfinite()
-    assert all(gradient.isfinite().all() for gradient in gradients.values())
-
-
-@NAMES
-def test_the_same_seed_gives_the_same_start(make: Make, name: str) -> None:
-    start, again = make(name, noise=0.0).theta, make(name, noise=0.0).theta
-    assert start.keys() == again.keys()
-    assert all(torch.equal(value, again[key]) for key, value in start.items())
-
-
-SUBSETS = [
-    (algorithm, adapt)
-    for algorithm, kind in sorted(ALGORITHMS.items())
-    if "adapt" in kind.Params.model_fields
-    for adapt in get_args(kind.Params.model_fields["adapt"].annotation)
-]
-
-
-@pytest.mark.parametrize(("algorithm", "adapt"), SUBSETS)
-def test_every_subset_moves_who_rated_and_nobody_else(
-    make: Make, episodes: Episodes, algorithm: str, adapt: str
-) -> None:
-    learner = make(algorithm, adapt=adapt)
-    before = learner.score_catalogue(learner.adapt(episodes.support.first(0))).mean
-    after = learner.score_catalogue(learner.adapt(episodes.support)).mean
-    rated_B = episodes.support.mask_BS.any(1)
-    torch.testing.assert_close(after[~rated_B], before[~rated_B], **TOLERANCE)
-    assert ((after - before)[rated_B].abs().amax(1) > 1e-3).all()
-    loss, gradients = learner.meta_gradient(learner.theta, episodes)
-    actual, found = learner.meta_gradient(learner.theta, _padded(episodes))
-    torch.testing.assert_close(actual, loss, **TOLERANCE)
-    for key, gradient in gradients.items():
-        torch.testing.assert_close(found[key], gradient, **TOLERANCE)
-
-
-def test_the_subsets_of_the_gradient_methods_are_all_there() -> None:
-    five = {"head", "decision", "all", "lora", "film"}
-    offered = {name: {s for n, s in SUBSETS if n == name} for name, _ in SUBSETS}
-    assert offered.pop("anil") == {"head"}
-    assert set(offered) >= {"maml", "fomaml", "reptile", "meta_sgd", "mlr", "meta_lstm", "finetune"}
-    assert all(subsets == five for subsets in offered.values())
-
-
-@NAMES
 @HEADS
 def test_bundle_round_trip(
     make: Make, episodes: Episodes, tmp_path: Path, name: str, head: str
@@ -339,7 +218,7 @@ def test_bundle_round_trip(
     loaded.to_bundle().save(tmp_path / "b")
     for file in ("model.safetensors", "manifest.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
-    support = _targets(episodes, head)
+    support = targets_of(episodes, head)
     assert torch.equal(
         loaded.score_catalogue(loaded.adapt(support)).mean,
         learner.score_catalogue(learner.adapt(support)).mean,

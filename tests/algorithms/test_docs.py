@@ -19,6 +19,8 @@ from coldstart.algorithms._base import MetaLearner
 from coldstart.combinations import COMBINATIONS
 from coldstart.data.episodes import Episodes
 
+from . import test_contract, test_contract_training
+
 DOCS = Path(__file__).parents[2] / "docs" / "algorithms.md"
 Make = Callable[..., MetaLearner[Any]]
 
@@ -34,7 +36,8 @@ def _module(path: Path) -> ModuleType:
 
 CONTRACT = {
     name: check
-    for name, check in vars(_module(Path(__file__).with_name("test_contract.py"))).items()
+    for part in (test_contract, test_contract_training)
+    for name, check in vars(part).items()
     if name.startswith("test_") and "name" in inspect.signature(check).parameters
 }
 

@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from coldstart.algorithms import ALGORITHMS, check_section
 from coldstart.baselines import BASELINES
 from coldstart.baselines import check_params as check_baselines
 from coldstart.combinations import COMBINATIONS, check_params, possible
+from coldstart.combinations._list_signals import Company, Signals
+from coldstart.combinations._list_strangers import Crowd
 from coldstart.combinations.base import Ingredients
-from coldstart.data.episodes import Episodes
+from coldstart.combinations.list import ListParams
+from coldstart.data.episodes import Episodes, History
 from coldstart.data.prepared import Prepared
 from coldstart.data.spare import spare_episodes
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import fit_backbone
+from coldstart.models.exposure import with_exposure
 from coldstart.models.heads import HEADS
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params, parse_section, read_yaml
@@ -86,3 +91,38 @@ def make(ingredients: Ingredients, params: Params) -> Make:
 @pytest.fixture(scope="session")
 def episodes(prepared: Prepared) -> Episodes:
     return prepared.eval_episodes(0, "cold").rows(slice(0, 7))
+
+
+@pytest.fixture(scope="session")
+def section(params: Params) -> ListParams:
+    found = check_params(params)["list"]
+    assert isinstance(found, ListParams)
+    return found.model_copy(update={"penalty": 20.0})
+
+
+@pytest.fixture(scope="session")
+def history(prepared: Prepared) -> History:
+    return prepared.history(0)
+
+
+@pytest.fixture(scope="session")
+def company(history: History, section: ListParams) -> Company:
+    return Company.fit(history, section.below, section.penalty, section.max_items)
+
+
+@pytest.fixture(scope="session")
+def crowd(history: History, company: Company, section: ListParams) -> Crowd:
+    return Crowd.fit(history, company.items_M, section.held)
+
+
+@pytest.fixture(scope="session")
+def signals(
+    ingredients: Ingredients,
+    history: History,
+    company: Company,
+    crowd: Crowd,
+    section: ListParams,
+) -> Signals:
+    backbone = with_exposure(ingredients.backbone, history, section.exposure, seed=0)
+    below = torch.tensor(section.below)
+    return Signals(backbone, company.items_M, company.weights, below, crowd.strangers)

@@ -6,6 +6,7 @@ import zlib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,3 +111,29 @@ def test_history_and_spare_ratings_are_of_the_past(past: tuple[Prepared, Prepare
     mine, theirs = spare_episodes(now, 0), spare_episodes(other, 0)
     assert torch.equal(mine.targets_BQ, theirs.targets_BQ)
     assert torch.equal(mine.support.targets_BS, theirs.support.targets_BS)
+
+
+def test_the_cut_itself_is_past(
+    tiny_source: Path,
+    data_params: DataParams,
+    prepare_params: PrepareParams,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An item rated in the last second of history is known, one rated in the next is not."""
+    source = read_source(tiny_source, "tiny")
+    table = source.ratings.assign(timestamp=np.arange(float(len(source.ratings))))
+    last = int(0.8 * (len(table) - 1))
+    table.loc[[last, last + 1], "item_id"] = ["just in time", "too late"]
+    known: dict[str, bool] = {}
+
+    def spy(of: Source, keys: list[str], known_N: np.ndarray, *rest: Any, **more: Any) -> Any:
+        known.update(zip(keys, known_N.tolist(), strict=True))
+        return item_features(of, keys, known_N, *rest, **more)
+
+    monkeypatch.setattr(tables, "item_features", spy)
+    params = prepare_params.model_copy(update={"split": "temporal", "folds": (0,)})
+    made = tables.prepare_source(
+        replace(source, ratings=table), data_params, params, seed=0, head="rating"
+    )
+    assert made.summary["cut"] == last
+    assert (known["just in time"], known["too late"]) == (True, False)

@@ -173,6 +173,19 @@ def test_where_nothing_gains_every_order_is_the_best(cold: EvaluationSet) -> Non
     assert set(variance_B.tolist()) == {0}
 
 
+def test_the_only_gain_is_at_every_rank_of_the_query_with_the_same_chance(
+    cold: EvaluationSet,
+) -> None:
+    """Of five items one is rated 2, which gains 1, and the others 1, which gains nothing."""
+    ratings_BQ = torch.ones_like(cold.ratings_BQ)
+    ratings_BQ[:, 0] = 2
+    found = canaries.random_order(replace(cold, ratings_BQ=ratings_BQ), 3, 61)["ndcg@5"]
+    discounts = [1 / math.log2(1 + rank) for rank in range(1, 6)]
+    mean, square = sum(discounts) / 5, sum(value**2 for value in discounts) / 5
+    assert found.mean_B[0].item() == pytest.approx(mean)
+    assert found.variance_B[0].item() == pytest.approx(square - mean**2)
+
+
 @pytest.mark.parametrize("known", [7, 8, 12, 13, 14])
 def test_a_canary_passes_on_a_small_catalogue(cold: EvaluationSet, known: int) -> None:
     target = of_few_items(cold, known)

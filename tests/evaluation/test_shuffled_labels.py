@@ -164,6 +164,15 @@ def test_two_users_are_too_few(cold: EvaluationSet, shots: tuple[int, ...]) -> N
     assert (check.value, check.expected, check.limit) == (0, 0, 0)
 
 
+def test_a_t_test_takes_two_users() -> None:
+    gains = pd.DataFrame({"user": [0, 1], "honest": [1.0, 1.01], "shuffled": [0.1, -0.1]})
+    check = check_shuffled("m", gains, MSE)
+    assert check.limit == pytest.approx(stats.t.ppf(0.999, 1) * 0.1)
+    assert check.note.startswith("honest labels gain 1.005")
+    alone = check_shuffled("m", gains[:1], MSE)
+    assert alone.note == "no power: too few users"
+
+
 def test_the_limit_is_that_of_a_t_test_over_users() -> None:
     """Users who are in two folds count once."""
     rng = np.random.default_rng(0)

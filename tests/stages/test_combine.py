@@ -21,7 +21,7 @@ from coldstart.params import Params, load_params, parse_section
 from coldstart.stages import evaluate
 from coldstart.stages.combine import MADE_OF, run
 
-from .test_evaluate import fitted, project  # noqa: F401 - fixtures
+from .test_evaluate import project  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).parents[2]
 

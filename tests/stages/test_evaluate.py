@@ -14,10 +14,8 @@ import yaml
 from typer.testing import CliRunner
 
 from coldstart import layout
-from coldstart.algorithms import ALGORITHMS
 from coldstart.baselines import BASELINES
 from coldstart.cli import app
-from coldstart.data.choices import Choices
 from coldstart.data.prepared import Prepared
 from coldstart.errors import ArtefactError, EvaluationError, ParamsError
 from coldstart.evaluation import canaries, experiment, shuffled_labels
@@ -28,49 +26,12 @@ from coldstart.evaluation.metrics import METRICS, Metric
 from coldstart.evaluation.protocol import evaluate
 from coldstart.evaluation.summary import Canary, Summary
 from coldstart.methods import bundle_folder, load_method
-from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
-from coldstart.models.heads import HEADS
-from coldstart.params import load_params, read_yaml
-from coldstart.stages import combine, pretrain
+from coldstart.params import load_params
 from coldstart.stages.evaluate import run
 
 ROOT = Path(__file__).parents[2]
 NAMES = [*BASELINES, "bayes_head", "blend", "list", "student"]
-
-
-@pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Path:
-    """A project with baselines, an untrained bayes_head and what is made of it; two seeds."""
-    folder = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        prepared.save(layout.PREPARED)
-        raw = read_yaml(ROOT / "params.yaml")
-        raw["threads"] = 1
-        raw["data"]["name"] = "tiny"
-        raw["prepare"].update(n_folds=3, folds=[0, 1], min_ratings=15, query_size=5)
-        raw["prepare"]["shots"] = [0, 1, 3, 5, 10]
-        raw["pretrain"]["mf"].update(factors=3, sweeps=3, crossfit=3)
-        raw["meta_train"].update(algorithms=["bayes_head"], seeds=[0, 1])
-        raw["combine"] = {name: raw["combine"][name] for name in ("blend", "list", "student")}
-        raw["combine"]["list"]["exposure"]["factors"] = 4
-        raw["combine"]["student"].update(factors=4, steps=5)
-        raw["meta_train"]["loop"]["batch_size"] = 8  # as many users in a batch of lessons
-        raw["evaluate"].update(resamples=200, min_segment=5)
-        layout.PARAMS.write_text(yaml.safe_dump(raw))
-        pretrain.run()
-        kind = ALGORITHMS["bayes_head"]
-        section = kind.Params.model_validate(raw["algorithms"]["bayes_head"])
-        for fold in (0, 1):
-            bundle = Bundle.load(layout.fold_folder(layout.BACKBONE, fold))
-            for seed in (0, 1):
-                method = kind.create(Backbone.from_bundle(bundle), section, HEADS["rating"], seed)
-                place = layout.seed_folder(layout.MODELS / "bayes_head", fold, seed)
-                method.to_bundle().save(place)
-                Choices(made={"steps": 0}).save(place)
-        combine.run()
-    return folder
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from coldstart.reporting.page import STAMP
 from coldstart.stages import evaluate
 from coldstart.stages.report import run
 
-from .test_evaluate import NAMES, fitted, project  # noqa: F401 - fixtures
+from .test_evaluate import NAMES, project  # noqa: F401 - a fixture
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from coldstart.recipe import Learning, Recipe
 from coldstart.served import USERS, Served
 from coldstart.stages import ship
 
-from .test_evaluate import evaluated, fitted, project  # noqa: F401 - fixtures
+from .test_evaluate import evaluated, project  # noqa: F401 - fixtures
 
 
 @pytest.fixture(autouse=True)
