@@ -25,7 +25,7 @@ from coldstart.models.backbones import fit_backbone
 from coldstart.models.exposure import with_exposure
 from coldstart.models.heads import HEADS
 from coldstart.models.recommender import Recommender
-from coldstart.params import Params, parse_section, read_yaml
+from coldstart.params import ExposureParams, Params, parse_section, read_yaml
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 MEMBERS = ("itemknn", "vbpmf_implicit", "random")
@@ -40,6 +40,7 @@ def params() -> Params:
     raw["meta_train"]["loop"] |= {"batch_size": 16, "query_size": 5, "max_support": 10}
     raw["combine"]["average"] |= {"of": "bayes_head", "cycles": 2, "steps": 2}
     raw["combine"]["blend"]["members"] = ["bayes_head", *MEMBERS]
+    raw["combine"]["list"]["factors"] = [4, 8]
     raw["combine"]["student"] |= {"factors": 4, "steps": 20}
     return parse_section(Params, raw, "params.yaml")
 
@@ -123,6 +124,7 @@ def signals(
     crowd: Crowd,
     section: ListParams,
 ) -> Signals:
-    backbone = with_exposure(ingredients.backbone, history, section.exposure, seed=0)
+    exposure = ExposureParams(factors=section.factors[0], **section.exposure.model_dump())
+    backbone = with_exposure(ingredients.backbone, history, exposure, seed=0)
     below = torch.tensor(section.below)
     return Signals(backbone, company.items_M, company.weights, below, crowd.strangers)

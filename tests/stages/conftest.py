@@ -65,7 +65,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Path
         raw["pretrain"]["mf"].update(factors=3, sweeps=3, crossfit=3)
         raw["meta_train"].update(algorithms=["bayes_head"], seeds=[0, 1])
         raw["combine"] = {name: raw["combine"][name] for name in ("blend", "list", "student")}
-        raw["combine"]["list"]["exposure"]["factors"] = 4
+        raw["combine"]["list"]["factors"] = [4, 6]
         raw["combine"]["student"].update(factors=4, steps=5)
         raw["meta_train"]["loop"]["batch_size"] = 8  # as many users in a batch of lessons
         raw["evaluate"].update(resamples=200, min_segment=5)

@@ -13,11 +13,12 @@ from typing import Any, ClassVar
 import torch
 
 from coldstart.data.choices import Chooser
-from coldstart.data.episodes import History
+from coldstart.data.episodes import Episodes, History
 from coldstart.models.backbone import Backbone
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params, Section
 from coldstart.training.fold import training_episodes
+from coldstart.training.listing import Lists
 from coldstart.training.loop import Sampler
 
 
@@ -31,6 +32,13 @@ class Ingredients:
     backbone: Backbone  # with its cross-fitted tables, which bundles of methods lack
     params: Params
     seed: int
+
+    def lists(self, users: Episodes) -> Lists:
+        """How good lists are of validation users who are asked; those that judge stay out of it."""
+        judged_BX = getattr(self.validation, "judged_BX", None)
+        if judged_BX is None:
+            judged_BX = torch.zeros((users.n_users, 0), dtype=torch.int64)
+        return Lists(users, judged_BX, self.history.like, self.params.prepare.shots)
 
     def episodes(self) -> Sampler:
         """Training episodes of the historical users, as in meta-training."""

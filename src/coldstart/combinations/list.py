@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from coldstart.algorithms import ALGORITHMS
@@ -22,17 +22,19 @@ from coldstart.baselines import BASELINES
 from coldstart.combinations._list_lessons import lessons
 from coldstart.combinations._list_server import ListServer
 from coldstart.combinations._list_signals import Company, Signals
+from coldstart.combinations._list_size import smallest_good
 from coldstart.combinations._list_strangers import Crowd, Strangers
 from coldstart.combinations._list_weights import weights_by_shots
 from coldstart.combinations.base import Combination, Ingredients
 from coldstart.combinations.blend import Blend
-from coldstart.data.episodes import Support
+from coldstart.data.choices import choose
+from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
 from coldstart.models.exposure import with_exposure
 from coldstart.models.recommender import Prediction, Recommender, State, kept, named, part_of
 from coldstart.models.server import Server
-from coldstart.params import ExposureParams, Section, search
+from coldstart.params import ChoiceParams, ExposureParams, Section, search
 
 SIGNALS, RATING, BACKBONE, STRANGERS = "signals.", "rating.", "backbone.", "strangers."
 
@@ -41,7 +43,13 @@ class ListParams(Section):
     """Whose ratings are predicted, and the three signals of the ranking."""
 
     rating: str = Field(description="The method whose ratings and variances it predicts.")
-    exposure: ExposureParams = Field(description="The list's own model of what people choose.")
+    exposure: ChoiceParams = Field(description="The list's own model of what people choose.")
+    factors: tuple[int, ...] = Field(
+        min_length=1,
+        strict=False,
+        description="Dimensions of that model, ascending: the smallest is taken whose lists "
+        "validation users cannot tell from the best.",
+    )
     below: float = Field(
         ge=0,
         le=1,
@@ -69,6 +77,13 @@ class ListParams(Section):
         description="Penalty of how far the weights of the signals depart from choice times like.",
     )
 
+    @field_validator("factors")
+    @classmethod
+    def _ascending(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if list(sizes) != sorted(set(sizes)) or sizes[0] < 1:
+            raise ValueError("must be positive and ascend")
+        return sizes
+
 
 class List(Combination, Recommender):
     """The stack, and the method that rates; the last row of the weights serves all larger K."""
@@ -93,11 +108,31 @@ class List(Combination, Recommender):
     def make(cls, section: ListParams, ingredients: Ingredients) -> Self:
         """Fit the signals on the historical users, then what they count."""
         history, seed = ingredients.history, ingredients.seed
-        backbone = with_exposure(ingredients.backbone, history, section.exposure, seed)
         company = Company.fit(history, section.below, section.penalty, section.max_items)
         crowd = Crowd.fit(history, company.items_M, section.held)
-        below = torch.tensor(section.below)
-        signals = Signals(backbone, company.items_M, company.weights, below, crowd.strangers)
+
+        def signals_of(backbone: Backbone, size: int) -> Signals:
+            params = ExposureParams(factors=size, **section.exposure.model_dump())
+            return Signals(
+                with_exposure(backbone, history, params, seed),
+                company.items_M,
+                company.weights,
+                torch.tensor(section.below),
+                crowd.strangers,
+            )
+
+        def size_of(users: Episodes) -> int:
+            rating, start_KJ = ingredients.methods[section.rating], torch.tensor([[1.0, 0.0]])
+            own = ingredients.backbone
+            served = Backbone(own.kind, **own.serving() | {"group_U": own.group_U})
+
+            def start(size: int) -> List:
+                return cls(rating, signals_of(served, size), start_KJ)
+
+            return smallest_good(section.factors, start, ingredients.lists(users))
+
+        size = choose(ingredients.validation, "factors", size_of)
+        signals = signals_of(ingredients.backbone, size)
         asked = ingredients.params.prepare
         learnt_from = lessons(
             signals,

@@ -9,6 +9,7 @@ mappings, so that reading ``params.yaml`` (which DAG files do) loads no numerica
 from coldstart.params.data import DataParams, Feature, PrepareParams, Scale, ValidateParams
 from coldstart.params.evaluation import EvaluateParams, GateParams, Goal
 from coldstart.params.pretrain import (
+    ChoiceParams,
     DeepFMParams,
     ExposureParams,
     MFParams,
@@ -30,6 +31,7 @@ from coldstart.params.training import (
 from coldstart.params.whole import Params, TunedGroup
 
 __all__ = [
+    "ChoiceParams",
     "DataParams",
     "DeepFMParams",
     "EvaluateParams",

@@ -136,14 +136,9 @@ class UserPriorParams(Section):
     max_support: int = Field(ge=1, le=1000, description="Largest size of a random support.")
 
 
-class ExposureParams(Section):
-    """Which items people choose to rate; estimated on top of every backbone."""
+class ChoiceParams(Section):
+    """Which items people choose to rate, but for the size of the model."""
 
-    factors: int = Field(
-        ge=1,
-        le=256,
-        description="Dimension of the factors.",
-    )
     activity: float = Field(
         ge=0,
         le=1,
@@ -158,6 +153,12 @@ class ExposureParams(Section):
         gt=0,
         description="Ridge penalty of the map from a user's attributes to the factors.",
     )
+
+
+class ExposureParams(ChoiceParams):
+    """Which items people choose to rate; estimated on top of every backbone."""
+
+    factors: int = Field(ge=1, le=512, description="Dimension of the factors.")
 
 
 class PretrainParams(Section):

@@ -13,7 +13,7 @@ from coldstart.combinations import COMBINATIONS, check_params, possible
 from coldstart.combinations.base import Ingredients
 from coldstart.data.choices import Choices
 from coldstart.data.prepared import Prepared
-from coldstart.data.spare import spare_episodes
+from coldstart.data.spare import spare_choices
 from coldstart.methods import bundle_folder, load_method
 from coldstart.models.backbone import Backbone
 from coldstart.models.bundle import Bundle
@@ -53,9 +53,10 @@ def _combine(
 ) -> None:
     sections = check_params(params)
     backbone = Backbone.from_bundle(Bundle.load(layout.fold_folder(layout.BACKBONE, fold)))
-    history, validation = prepared.history(fold), spare_episodes(prepared, fold)
+    history, asked = prepared.history(fold), spare_choices(prepared, fold)
     for name, of in made_of.items():
-        choices, folder = Choices(validation), bundle_folder(name, fold, seed)
+        choices = Choices(asked.validation, judged_BX=asked.judged_BX)
+        folder = bundle_folder(name, fold, seed)
         ingredients = Ingredients(
             methods={each: load_method(bundle_folder(each, fold, seed)) for each in of},
             history=history,

@@ -27,12 +27,23 @@ class Lists(NamedTuple):
     like: float  # a target above it is a like
     shots: Sequence[int]
 
+    def first(self, most: int) -> Lists:
+        """The same of the first users alone."""
+        rows = slice(0, most)
+        return self._replace(episodes=self.episodes.rows(rows), left_out_BX=self.left_out_BX[rows])
+
     @torch.no_grad()
     def recall(self, method: Recommender) -> float:
         """``list_recall@10`` of the likes in the query: a mean over shots and users who have any.
 
         0 where nobody likes anything.
         """
+        recalls_KA = self.recalls(method)
+        return float(recalls_KA.mean()) if recalls_KA.numel() else 0.0
+
+    @torch.no_grad()
+    def recalls(self, method: Recommender) -> Tensor:
+        """The same by shot, of the A users who like anything: ``[K, A]``."""
         liked_BQ = self.episodes.mask_BQ & (self.episodes.targets_BQ > self.like)
         asked_B = liked_BQ.any(1).nonzero()[:, 0]
         rows = max(1, CELLS // method.n_items)
@@ -41,7 +52,7 @@ class Lists(NamedTuple):
             for k in self.shots
             for part_B in torch.split(asked_B, rows)
         ]
-        return float(torch.cat(shares).mean()) if len(asked_B) else 0.0
+        return torch.cat(shares).reshape(len(self.shots), len(asked_B))
 
     def _recall(self, method: Recommender, part_B: Tensor, liked_BQ: Tensor, k: int) -> Tensor:
         support = self.episodes.support.rows(part_B).first(k)
