@@ -86,8 +86,8 @@ def main() -> None:
         print(found)
         return
     text = given.page.read_text(encoding="utf-8")
-    first, mark, _ = text.partition("<!-- table -->\n")
-    given.page.write_text(first + (mark or "<!-- table -->\n") + found, encoding="utf-8")
+    first, mark, _ = text.partition("<!-- before -->\n")
+    given.page.write_text(first + (mark or "<!-- before -->\n") + found, encoding="utf-8")
 
 
 if __name__ == "__main__":
