@@ -143,7 +143,7 @@ def test_to_nobody_nothing_is_recommended(item_means: Tensor) -> None:
 
 
 def _two_users(cold: EvaluationSet) -> EvaluationSet:
-    """Of 13 items; head, middle and tail begin at 1, 4 and 9, and the popular are 1 to 4.
+    """Of 13 items; head, middle and tail begin at 1, 4 and 9, popular are 1 to 4, cold 5 and 13.
 
     One likes 3, 5, 13 and what no list can hold, beside 1 of the support; the other likes 4, with
     five items that no list may hold, and two query items.
@@ -171,6 +171,7 @@ def _two_users(cold: EvaluationSet) -> EvaluationSet:
             share_N=torch.where(items_N <= 7, 2.0**-3, 2.0**-5),
             third_N=torch.tensor([2, *(0,) * 3, *(1,) * 5, *(2,) * 5]),
             popular_N=(items_N >= 1) & (items_N <= 4),
+            cold_N=(items_N == 5) | (items_N == 13),
         ),
     )
 
@@ -188,6 +189,7 @@ def test_metrics_of_lists_by_hand(cold: EvaluationSet) -> None:
         "list_recall_head@10": [1, nan],
         "list_recall_middle@10": [1, 1],
         "list_recall_tail@10": [0 / 2, nan],
+        "list_recall_cold@10": [1 / 2, nan],
         "recall@10": [1 / 2, 2 / 2],
         "novelty": [(5 * 3 + 5 * 5) / 10, (5 * 3 + 2 * 5) / 7],
         "popular@10": [2 / 10, 3 / 7],

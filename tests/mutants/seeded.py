@@ -31,7 +31,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "evaluation/metrics.py": ("evaluation/test_metrics.py", "test_significance.py"),
     "significance.py": ("test_significance.py",),
     "leaderboard.py": ("evaluation/test_tables.py", "test_evaluate.py"),
-    "canaries.py": ("test_canaries.py",),
+    "canaries.py": ("test_canaries.py", "test_canary_errors.py"),
     "shuffled_labels.py": ("test_shuffled_labels.py",),
     "experiment.py": ("test_experiment.py", "test_evaluate.py"),
     "gate.py": ("test_gate.py",),
