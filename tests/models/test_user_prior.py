@@ -58,6 +58,12 @@ def test_covariance_and_noise_are_those_that_drew_the_ratings() -> None:
     assert float(fitted.noise) == pytest.approx(NOISE, rel=0.03)
 
 
+def test_before_it_is_estimated_no_choice_says_anything() -> None:
+    backbone, history = _drawn(taste=2.0)
+    assert not _explained(backbone).any()
+    assert float(backbone.noise) == pytest.approx(float(history.targets_R.var()), rel=1e-3)
+
+
 def test_a_choice_that_says_nothing_moves_nobody() -> None:
     backbone, history = _drawn(taste=0.0)
     fitted = with_choice(with_user_prior(backbone, history), history, PARAMS, seed=0)

@@ -154,8 +154,9 @@ def test_a_recipe_is_learnt_where_params_are_others(prepared: Prepared, tmp_path
     recipe = Recipe.of(changed(), "blend", 0)
     recipe.save(tmp_path)
     here = changed(baselines={"bias": {**changed().baselines["bias"], "item_damping": 9.0}})
-    mf = here.pretrain.model_copy(update={"mf": here.pretrain.mf.model_copy(update={"sweeps": 2})})
-    here = here.model_copy(update={"combine": {}, "pretrain": mf})
+    vbpmf = here.pretrain.vbpmf.model_copy(update={"sweeps": 2})
+    pretrain = here.pretrain.model_copy(update={"backbone": "mf", "vbpmf": vbpmf})
+    here = here.model_copy(update={"combine": {}, "pretrain": pretrain})
     loaded = Recipe.load(tmp_path)
     assert loaded == recipe
     own = loaded.params(here)
