@@ -10,7 +10,7 @@ import numpy as np
 from coldstart.errors import DataError
 from coldstart.served import Served
 
-POOL = 60
+POOL = 200
 """Titles that examples are made of: those recommended to somebody of whom nothing is known."""
 DEPTH = 50
 """Length of the lists by whose overlap two titles are alike."""
