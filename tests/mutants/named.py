@@ -63,10 +63,10 @@ CHANGES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ),
     (
         "combinations are fitted on the evaluated query",
-        "\n    history, validation = prepared.history(fold), spare_episodes(prepared, fold)",
+        "\n    history, asked = prepared.history(fold), spare_choices(prepared, fold)",
         (
-            "\n    history = prepared.history(fold)"
-            '\n    validation = prepared.eval_episodes(fold, "validation")'
+            "\n    history, asked = prepared.history(fold), spare_choices(prepared, fold)"
+            '\n    asked = type(asked)(prepared.eval_episodes(fold, "validation"))'
         ),
         ("test_unread.py::test_what_judges_is_never_learnt_from",),
     ),
