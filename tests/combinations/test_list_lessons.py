@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from coldstart.combinations import _list_lessons
 from coldstart.combinations._list_lessons import Lessons, lessons
 from coldstart.combinations._list_signals import Company, Signals
 from coldstart.combinations._list_strangers import Crowd
 from coldstart.combinations._list_weights import weights_by_shots
-from coldstart.data.episodes import Episodes, History
+from coldstart.combinations.list import ListParams
+from coldstart.data.episodes import Episodes, EpisodeSampler, History
 
 
 def test_lessons_are_of_users_who_have_enough_ratings(
@@ -38,7 +40,7 @@ def test_no_signal_of_a_lesson_has_seen_the_users_own_ratings(
     history: History,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Choice and like come from the table without the user's group; of the others see above."""
+    """Choice and like come from the table without the user's group; of the others see below."""
     asked: list[tuple[Episodes, int]] = []
     original = _list_lessons._ask
 
@@ -51,6 +53,63 @@ def test_no_signal_of_a_lesson_has_seen_the_users_own_ratings(
     for part, table in asked:
         assert (signals.backbone.group_U[part.users_B] == table).all()
     assert {table for _, table in asked} == set(range(1, len(signals.backbone.features_CND)))
+
+
+def _without(history: History, user: int) -> History:
+    rest_R = history.users_R != user
+    rows = {name: getattr(history, name)[rest_R] for name in ("users_R", "items_R", "targets_R")}
+    return history._replace(**rows)
+
+
+@pytest.mark.parametrize("k", [0, 3])
+def test_a_lesson_is_asked_by_what_was_never_learnt_from_the_user(
+    signals: Signals,
+    company: Company,
+    crowd: Crowd,
+    history: History,
+    section: ListParams,
+    monkeypatch: pytest.MonkeyPatch,
+    k: int,
+) -> None:
+    """As if company and crowd had been fitted on everybody else."""
+
+    def everything(scores_BN: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+        items_BN = torch.arange(scores_BN.shape[1]).expand(len(scores_BN), -1)
+        return items_BN, torch.zeros(items_BN.shape)
+
+    monkeypatch.setattr(_list_lessons, "_candidates", everything)
+    sampler = EpisodeSampler(
+        history,
+        batch_size=4,
+        query_size=1,
+        max_support=k,
+        group_U=signals.backbone.group_U,
+        generator=torch.Generator().manual_seed(0),
+    )
+    drawn = sampler.sample()
+    for row in range(4):
+        one = drawn.rows(slice(row, row + 1))
+        user, table = int(one.users_B[0]), int(one.support.crossfit_B[0])
+        others = _without(history, user)
+        company_2 = Company.fit(others, section.below, section.penalty, section.max_items)
+        crowd_2 = Crowd.fit(others, company_2.items_M, section.held)
+        backbone, below = signals.backbone, signals.below
+        fitted = Signals(backbone, company_2.items_M, company_2.weights, below, crowd_2.strangers)
+        stranger_1N = crowd_2.strangers.liked(one.support.users_BF)
+        expected_1NJ = torch.stack(
+            fitted.as_read(
+                fitted.adapt(one.support), table, stranger_1N, crowd_2.strangers.known_N
+            ),
+            -1,
+        )
+        found = _list_lessons._ask(
+            signals, company, crowd, one, table, _list_lessons._likes(history), torch.Generator()
+        )
+        fair_N = crowd_2.strangers.known_N.clone()  # what was the user's alone differs in company
+        fair_N[one.support.items_BS] = False
+        torch.testing.assert_close(
+            found.signals_LZJ[:, fair_N], expected_1NJ[:, fair_N], rtol=2e-3, atol=2e-3
+        )
 
 
 def test_lessons_ask_for_likes_outside_the_support_and_know_the_whole_catalogue(
