@@ -13,6 +13,7 @@ about 40 minutes on one core, ``dbook`` four hours, the others some minutes.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -43,9 +44,10 @@ DOCUMENTS = ("README.md", "docs/algorithms.md", "docs/benchmarks")
 
 
 def command(folder: Path, *words: str) -> None:
-    """Run a command in a folder; its failure is ours."""
+    """Run a command in a folder, by the code that lies there; its failure is ours."""
     print("$", *words, file=sys.stderr, flush=True)
-    subprocess.run(words, cwd=folder, check=True)
+    own = {"PYTHONPATH": str(folder / "src")}
+    subprocess.run(words, cwd=folder, check=True, env={**os.environ, **own})
 
 
 def clone(run: str, data: Path | None) -> Path:

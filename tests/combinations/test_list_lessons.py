@@ -97,7 +97,7 @@ def test_a_lesson_is_asked_by_what_was_never_learnt_from_the_user(
         fitted = Signals(backbone, company_2.items_M, company_2.weights, below, crowd_2.strangers)
         stranger_1N = crowd_2.strangers.liked(one.support.users_BF)
         expected_1NJ = torch.stack(
-            fitted.as_read(
+            fitted.of_table(
                 fitted.adapt(one.support), table, stranger_1N, crowd_2.strangers.known_N
             ),
             -1,

@@ -26,7 +26,7 @@ class Lists:
     def __init__(self, **recalls: list[float]) -> None:
         self.told = recalls
 
-    def first(self, most: int) -> Lists:
+    def of_some(self, most: int) -> Lists:
         assert most == _list_size.MOST
         return self
 

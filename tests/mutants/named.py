@@ -62,6 +62,27 @@ CHANGES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         ("test_unread.py::test_what_judges_is_never_learnt_from",),
     ),
     (
+        "what strangers like counts the user who is asked",
+        "stranger_BN, known_BN = crowd.without(users_B)",
+        (
+            "stranger_BN, known_BN = crowd.strangers.liked(support.users_BF), "
+            "crowd.strangers.known_N"
+        ),
+        ("test_list_lessons.py",),
+    ),
+    (
+        "the company of a list has seen the user who is asked",
+        'state = signals.adapt(support) | {"company_BM": company.without(users_B, weights_BM)}',
+        "state = signals.adapt(support)",
+        ("test_list_lessons.py",),
+    ),
+    (
+        "the map of attributes of a cross-fitted table has seen its users",
+        "_map_of_attributes(features_UF[rest], z_UE[rest], params.penalty)",
+        "_map_of_attributes(features_UF, z_UE, params.penalty)",
+        ("test_exposure.py",),
+    ),
+    (
         "combinations are fitted on the evaluated query",
         "\n    history, asked = prepared.history(fold), spare_choices(prepared, fold)",
         (

@@ -63,16 +63,8 @@ def lessons(
         seed: of everything random.
     """
     generator = torch.Generator().manual_seed(seed)
-    count_U = torch.bincount(history.users_R, minlength=history.n_users)
-    if not (count_U >= least).any():
-        least = 2
-    busy_R = count_U[history.users_R] >= least
-    asked = history._replace(
-        users_R=history.users_R[busy_R],
-        items_R=history.items_R[busy_R],
-        targets_R=history.targets_R[busy_R],
-    )
-    n_users = int((count_U >= least).sum())
+    asked = _busy(history, least)
+    n_users = int((torch.bincount(asked.users_R) >= 2).sum())
     sampler = EpisodeSampler(
         asked,
         batch_size=min(n_users, USERS),
@@ -91,6 +83,16 @@ def lessons(
                 part = episodes.rows(rows)
                 parts.append(_ask(signals, company, crowd, part, table, likes_UN, generator))
     return Lessons(*map(torch.cat, zip(*parts, strict=True)))
+
+
+def _busy(history: History, least: int) -> History:
+    """The users who have at least so many ratings; all where nobody has."""
+    count_U = torch.bincount(history.users_R, minlength=history.n_users)
+    busy_R = count_U[history.users_R] >= least
+    if not busy_R.any():
+        return history
+    rows = {name: getattr(history, name)[busy_R] for name in ("users_R", "items_R", "targets_R")}
+    return history._replace(**rows)
 
 
 def _shortened(episodes: Episodes, generator: torch.Generator) -> Episodes:
@@ -126,7 +128,7 @@ def _ask(
     weights_BM = _in_columns(signals, support)
     state = signals.adapt(support) | {"company_BM": company.without(users_B, weights_BM)}
     stranger_BN, known_BN = crowd.without(users_B)
-    signals_BNJ = torch.stack(signals.as_read(state, table, stranger_BN, known_BN), -1)
+    signals_BNJ = torch.stack(signals.of_table(state, table, stranger_BN, known_BN), -1)
     hidden_BN = torch.zeros(signals_BNJ.shape[:2], dtype=torch.bool)
     hidden_BN.scatter_(1, support.items_BS, True)
     hidden_BN[:, 0] = True  # the unknown item, also where the support is padded

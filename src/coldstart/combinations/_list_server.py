@@ -63,8 +63,8 @@ class Chances:
         rating_N *= -self._slope
         return softplus(rating_N)
 
-    def more(self, features_F: Floats, expected_N: Floats, size: int) -> Floats:
-        """What is added to the choice after ``size`` ratings.
+    def correction(self, features_F: Floats, expected_N: Floats, size: int) -> Floats:
+        """What is added to the choice: see :func:`_list_strangers.correction`.
 
         Args:
             features_F: of the user.
@@ -111,7 +111,7 @@ class ListServer(Server):
         of_like, of_company = self._weights_KJ[min(size, len(self._weights_KJ) - 1)]
         expected_N = self._tasting.expected(state.features_F)
         scores_N = self._chances.choice(state.choice)
-        scores_N += self._chances.more(state.features_F, expected_N, size)
+        scores_N += self._chances.correction(state.features_F, expected_N, size)
         scores_N -= of_like * self._chances.unlike(self._tasting.rank(state.taste))
         scores_N[self._items_M] += of_company * self._company(state.taste)
         return scores_N

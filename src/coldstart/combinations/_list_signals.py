@@ -28,7 +28,7 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import embedding_bag, logsigmoid, pad
 
-from coldstart.combinations._list_strangers import Strangers
+from coldstart.combinations._list_strangers import Strangers, correction
 from coldstart.data.episodes import History, Support
 from coldstart.models.backbone import Backbone
 from coldstart.models.exposure import chosen, model_of
@@ -128,15 +128,17 @@ class Signals:
                 rows_BS, padded_MM, mode="sum", per_sample_weights=weights_BS
             ),
             "users_BF": support.users_BF,
-            "stranger_B1": 1 / (1 + support.mask_BS.sum(1, keepdim=True)),
+            "count_B": support.mask_BS.sum(1),
         }
 
     def catalogue(self, state: State) -> Catalogue:
         """All items, as new users meet them."""
         liked_BN = self.strangers.liked(state["users_BF"])
-        return self.as_read(state, 0, liked_BN, self.strangers.known_N)
+        return self.of_table(state, 0, liked_BN, self.strangers.known_N)
 
-    def as_read(self, state: State, table: int, stranger_BN: Tensor, known_BN: Tensor) -> Catalogue:
+    def of_table(
+        self, state: State, table: int, stranger_BN: Tensor, known_BN: Tensor
+    ) -> Catalogue:
         """All items, as read from a table.
 
         Args:
@@ -146,10 +148,12 @@ class Signals:
             known_BN: of which items that says something; may be ``[N]``.
         """
         choice_BN, like_BN = self._expected(state["choice_BE"], state["taste_BD"], table)
-        before_BN = sum(self._expected(state["choice_before_BE"], state["taste_before_BD"], table))
+        choice_0_BN, like_0_BN = self._expected(
+            state["choice_before_BE"], state["taste_before_BD"], table
+        )
         company_BN = torch.zeros_like(like_BN)
         company_BN[:, self.items_M] = state["company_BM"].to(like_BN.dtype)
-        more_BN = torch.where(known_BN, stranger_BN - before_BN, 0.0) * state["stranger_B1"]
+        more_BN = correction(stranger_BN, choice_0_BN + like_0_BN, known_BN, state["count_B"])
         return Catalogue(choice_BN + more_BN, like_BN, company_BN)
 
     def _expected(self, choice_BE: Tensor, taste_BD: Tensor, table: int) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ Some hundred users carry few dozens of factors; of ten thousand, with short hist
 one still pays. Of several sizes the smallest is taken whose lists are within one standard error of
 the best ones (Breiman et al. 1984, section 3.4.3): few validation users cannot tell sizes apart.
 
-Legend: K shots, A validation users who like anything, B users, X items left out.
+Legend: S sizes, A validation users who like anything.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def smallest_good(sizes: Sequence[int], make: Callable[[int], Recommender], list
     """
     if len(sizes) == 1:
         return sizes[0]
-    lists = lists.first(MOST)
+    lists = lists.of_some(MOST)
     recalls_SA = torch.stack([lists.recalls(make(size)).mean(0) for size in sizes])
     n_users = recalls_SA.shape[1]
     if n_users < 2:

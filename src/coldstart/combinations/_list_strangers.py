@@ -48,6 +48,19 @@ class Strangers(NamedTuple):
         return liked_BN
 
 
+def correction(stranger_BN: Tensor, before_BN: Tensor, known_BN: Tensor, count_B: Tensor) -> Tensor:
+    """``(stranger - before) / (1 + K)``: what makes the expectation of a stranger the counted one.
+
+    Args:
+        stranger_BN: ``log P(likes i)`` as counted.
+        before_BN: what choice and like expected before the first rating.
+        known_BN: of which items the counts say something, 0 is added to the others; may be ``[N]``.
+        count_B: ``K``, the number of ratings that are known by now.
+    """
+    more_BN = torch.where(known_BN, stranger_BN - before_BN, 0.0)
+    return more_BN / (1 + count_B.unsqueeze(1))
+
+
 @dataclass(frozen=True)
 class Crowd:
     """The counts behind :class:`Strangers`."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from coldstart.combinations._list_server import Chances, Newcomer
 from coldstart.combinations._list_signals import expected_shares, log_choice, log_like
-from coldstart.combinations._list_strangers import Strangers
+from coldstart.combinations._list_strangers import Strangers, correction
 from coldstart.combinations.list import List
 from coldstart.models.backbone import Exposure
 from coldstart.models.exposure import model_of
@@ -75,8 +75,8 @@ class ListHead(NamedTuple):
         weight_B = self.weight_K[count_B.clamp(max=len(self.weight_K) - 1)]
         liked_BN = self._like(rating_BN)
         before_BN = self._choice(choice["attributes_BD"]) + self._like(expected_BN)
-        more_BN = self.strangers.liked(users_BF) - before_BN
-        more_BN = torch.where(self.strangers.known_N, more_BN, 0.0) / (1 + count_B.unsqueeze(1))
+        stranger_BN, known_N = self.strangers.liked(users_BF), self.strangers.known_N
+        more_BN = correction(stranger_BN, before_BN, known_N, count_B)
         return self._choice(choice["mean_BD"]) + more_BN + weight_B.unsqueeze(1) * liked_BN
 
     def _choice(self, mean_BE: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class ListStudentServer(Server):
         weight = self._weight_K[min(size, len(self._weight_K) - 1)]
         expected_N = self._rating.expected(state.features_F)
         scores_N = self._chances.choice(state.choice)
-        scores_N += self._chances.more(state.features_F, expected_N, size)
+        scores_N += self._chances.correction(state.features_F, expected_N, size)
         scores_N -= weight * self._chances.unlike(self._rating.rank(state.taste))
         return scores_N
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from coldstart.data.choices import Chooser
+from coldstart.data.choices import Choices, Chooser
 from coldstart.data.episodes import Episodes, History
 from coldstart.models.backbone import Backbone
 from coldstart.models.recommender import Recommender
@@ -34,8 +34,11 @@ class Ingredients:
     seed: int
 
     def lists(self, users: Episodes) -> Lists:
-        """How good lists are of validation users who are asked; those that judge stay out of it."""
-        judged_BX = getattr(self.validation, "judged_BX", None)
+        """How good lists are for the validation users who are asked, by their spare ratings.
+
+        What evaluation reads of the same users is left out of the lists, where it is known.
+        """
+        judged_BX = self.validation.judged_BX if isinstance(self.validation, Choices) else None
         if judged_BX is None:
             judged_BX = torch.zeros((users.n_users, 0), dtype=torch.int64)
         return Lists(users, judged_BX, self.history.like, self.params.prepare.shots)

@@ -40,7 +40,7 @@ SIGNALS, RATING, BACKBONE, STRANGERS = "signals.", "rating.", "backbone.", "stra
 
 
 class ListParams(Section):
-    """Whose ratings are predicted, and the three signals of the ranking."""
+    """Whose ratings are predicted, and the signals of the ranking."""
 
     rating: str = Field(description="The method whose ratings and variances it predicts.")
     exposure: ChoiceParams = Field(description="The list's own model of what people choose.")

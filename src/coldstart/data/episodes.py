@@ -101,6 +101,12 @@ class Episodes(NamedTuple):
         return Episodes(support, items_BQ, targets_BQ, mask_BQ, users_B, draws_BQ)
 
 
+def some_rows(n_users: int, most: int) -> Tensor:
+    """A random choice of ``most`` of so many users, the same each time and ascending; or all."""
+    order_B = torch.randperm(n_users, generator=torch.Generator().manual_seed(0))
+    return order_B[:most].sort().values
+
+
 class History(NamedTuple):
     """Ratings that may be learnt from, sorted by user and item. R ratings, U users, N items."""
 

@@ -91,14 +91,14 @@ class FoldInServer(Server):
 
     def rank(self, state: Known) -> Floats:
         """``offset + x . w`` of all items."""
-        scores_N: Floats = state.mean_D.astype(np.float32).dot(self._x_DN)
-        scores_N += self._offset_N
-        return scores_N
+        return self._catalogue(state.mean_D)
 
     def expected(self, features_F: Floats) -> Floats:
         """``offset + x . w`` of all items for somebody of whom no rating is known."""
-        mean_D = features_F.dot(self._prior_FD).astype(np.float32)
-        scores_N: Floats = mean_D.dot(self._x_DN)
+        return self._catalogue(features_F.dot(self._prior_FD))
+
+    def _catalogue(self, mean_D: Floats) -> Floats:
+        scores_N: Floats = mean_D.astype(np.float32).dot(self._x_DN)
         scores_N += self._offset_N
         return scores_N
 

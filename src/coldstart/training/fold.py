@@ -11,7 +11,7 @@ from torch import Tensor
 from coldstart.algorithms._base import MetaLearner
 from coldstart.algorithms._ranks_apart import RanksApart
 from coldstart.data.choices import Choices, Chooser, choose
-from coldstart.data.episodes import Episodes, EpisodeSampler, History
+from coldstart.data.episodes import Episodes, EpisodeSampler, History, some_rows
 from coldstart.data.negatives import Negatives
 from coldstart.params import Params
 from coldstart.training.checkpoint import Checkpoints
@@ -122,8 +122,7 @@ def _validation(
 ) -> Validation:
     """What stops a training: the loss on spare ratings and, of what ranks apart, their lists."""
     if users.n_users > MOST_USERS:
-        order_B = torch.randperm(users.n_users, generator=torch.Generator().manual_seed(0))
-        rows = order_B[:MOST_USERS].sort().values
+        rows = some_rows(users.n_users, MOST_USERS)
         users, judged_BX = users.rows(rows), None if judged_BX is None else judged_BX[rows]
     loop, shots, spare = params.meta_train.loop, params.prepare.shots, users.to(params.device)
     if params.meta_train.negatives.number:

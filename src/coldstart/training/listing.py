@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from coldstart.data.episodes import Episodes
+from coldstart.data.episodes import Episodes, some_rows
 from coldstart.models.recommender import Recommender
 
 TOP = 10
@@ -27,9 +27,9 @@ class Lists(NamedTuple):
     like: float  # a target above it is a like
     shots: Sequence[int]
 
-    def first(self, most: int) -> Lists:
-        """The same of the first users alone."""
-        rows = slice(0, most)
+    def of_some(self, most: int) -> Lists:
+        """The same of at most so many users, a random choice."""
+        rows = some_rows(self.episodes.n_users, most)
         return self._replace(episodes=self.episodes.rows(rows), left_out_BX=self.left_out_BX[rows])
 
     @torch.no_grad()
