@@ -70,7 +70,7 @@ def test_every_signal_moves_the_trunk(make: Make, episodes: Episodes) -> None:
 def test_the_catalogue_is_ranked_by_choice_and_like(make: Make, episodes: Episodes) -> None:
     learner = _multitask(make, noise=0.0)
     state = learner.adapt(episodes.support)
-    backbone, z_BE = learner.backbone, state["exposure.mean_BD"]
+    backbone, z_BE = learner.backbone, state["exposure.mean_BE"]
     share_N, factors_NE = backbone.exposure.share_CN[0], backbone.exposure.factors_CNE[0]
     expected_BN = (share_N + z_BE @ factors_NE.T).clamp(min=0.1 * share_N)
     rating_BN = learner.score_catalogue(state).mean
@@ -91,10 +91,10 @@ def test_which_items_were_chosen_moves_the_ranking_whatever_their_ratings(
     support = episodes.support
     louder = support._replace(targets_BS=support.targets_BS + 1)
     here, there = learner.adapt(support), learner.adapt(louder)
-    torch.testing.assert_close(here["exposure.mean_BD"], there["exposure.mean_BD"])
+    torch.testing.assert_close(here["exposure.mean_BE"], there["exposure.mean_BE"])
     assert not torch.equal(here["taste.mean_BD"], there["taste.mean_BD"])
     nobody = learner.adapt(support.first(0))
-    assert (here["exposure.mean_BD"] - nobody["exposure.mean_BD"])[5].abs().max() > 0.01
+    assert (here["exposure.mean_BE"] - nobody["exposure.mean_BE"])[5].abs().max() > 0.01
 
 
 def test_choice_is_a_softmax_corrected_for_how_often_items_are_drawn(

@@ -18,7 +18,6 @@ from coldstart.combinations.list import List, ListParams
 from coldstart.combinations.student import Student
 from coldstart.data.episodes import Episodes, History
 from coldstart.data.prepared import Prepared
-from coldstart.models.exposure import chosen
 from coldstart.models.recommender import Recommender, State
 
 Make = Callable[..., Recommender]
@@ -206,7 +205,7 @@ def test_a_student_of_a_list_ranks_by_choice_and_its_own_rating(
     support = episodes.support.first(k)
     state = student.adapt(support)
     signals = teacher.signals
-    choosing = signals.choosing.adapt(chosen(support.of_new_users()))
+    choosing = signals.choosing.adapt(support.of_new_users())
     share_N, factors_NE = signals.shares[0], signals.backbone.exposure.factors_CNE[0]
     nothing = student.adapt(support.first(0))
 
@@ -217,8 +216,8 @@ def test_a_student_of_a_list_ranks_by_choice_and_its_own_rating(
         rating_BN = student.score_catalogue(state).mean
         return torch.sigmoid(signals.slope * (rating_BN - signals.backbone.like)).log()
 
-    before_BN = choice(choosing["attributes_BD"]) + like(nothing)
+    before_BN = choice(choosing["before_BE"]) + like(nothing)
     more_BN = (signals.strangers.liked(support.users_BF) - before_BN) / (1 + k)
     more_BN = more_BN * signals.strangers.known_N
-    expected_BN = choice(choosing["mean_BD"]) + more_BN + teacher.weights_KJ[k, 0] * like(state)
+    expected_BN = choice(choosing["mean_BE"]) + more_BN + teacher.weights_KJ[k, 0] * like(state)
     torch.testing.assert_close(student.rank_catalogue(state), expected_BN, rtol=1e-3, atol=1e-3)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from coldstart.data.episodes import History, Support
-from coldstart.models.backbone import Backbone, Exposure
-from coldstart.models.exposure import fold_in, with_exposure
+from coldstart.data.episodes import History
+from coldstart.models.backbone import Backbone
+from coldstart.models.exposure import with_exposure
 from coldstart.params import ExposureParams
 
 U, N, F = 30, 12, 2
@@ -126,46 +126,6 @@ def test_an_item_that_nobody_rated_is_what_its_attributes_suggest() -> None:
         np.testing.assert_allclose(values[new], design[new] @ solution, atol=1e-5)
         assert values[new, 0].min() > 0.1
         assert not values[0].any()  # nothing is known of the unknown item
-
-
-def _support(items: list[list[int]], features: torch.Tensor) -> Support:
-    items_BS = torch.tensor(items)
-    return Support(
-        items_BS,
-        torch.zeros(items_BS.shape, dtype=torch.float64),
-        items_BS > 0,
-        features,
-        torch.zeros(len(items), dtype=torch.int64),
-    )
-
-
-def test_fold_in_conditions_the_joint_normal() -> None:
-    rng = np.random.default_rng(0)
-    exposure = Exposure(
-        *(
-            torch.from_numpy(rng.normal(scale=0.3, size=shape))
-            for shape in ((1, N), (1, N, 4), (1, F, 4))
-        ),
-        noise=torch.tensor(0.5, dtype=torch.float64),
-    )
-    features = torch.from_numpy(rng.normal(size=(2, F)))
-    support = _support([[3, 5, 7], [2, 0, 0]], features)
-    found_BE = fold_in(exposure, support, exposure.noise)
-    for b, items in enumerate(([3, 5, 7], [2])):
-        v = exposure.factors_CNE[0, items].numpy()
-        prior = features[b].numpy() @ exposure.prior_CFE[0].numpy()
-        covariance = v @ v.T + 0.5 * np.eye(len(items))
-        rest = 1 - exposure.share_CN[0, items].numpy() - v @ prior
-        expected = prior + v.T @ np.linalg.solve(covariance, rest)
-        np.testing.assert_allclose(found_BE[b], expected, rtol=1e-9)
-
-
-def test_without_support_a_user_is_what_attributes_say() -> None:
-    backbone = with_exposure(_backbone(), _history(), PARAMS, 0)
-    features = torch.ones(1, F)
-    support = _support([[0]], features)._replace(targets_BS=torch.zeros(1, 1)).first(0)
-    found_BE = fold_in(backbone.exposure, support, backbone.exposure.noise)
-    torch.testing.assert_close(found_BE, features @ backbone.exposure.prior_CFE[0])
 
 
 def test_a_backbone_without_the_model_says_so() -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from coldstart.algorithms._base import Theta
+from coldstart.models.choosing import Choosing, ChoosingServer, Chosen
 from coldstart.models.foldin import FoldIn
 from coldstart.models.foldin_alone import FoldInServer, Known
 from coldstart.models.server import Floats, Ints, Ratings, Server
@@ -19,7 +20,7 @@ from coldstart.models.server import Floats, Ints, Ratings, Server
 class Newcomer(NamedTuple):
     """All that is known of a user."""
 
-    choice: Known
+    choice: Chosen
     taste: Known
     per_unit_HT: Floats  # what a unit of an item's trunk adds to each signal
 
@@ -37,11 +38,11 @@ class Tables(NamedTuple):
 class MultiTaskServer(Server):
     """Ranks by choice and like, predicts ratings."""
 
-    def __init__(self, choosing: FoldIn, tasting: FoldIn, tables: Tables, theta: Theta) -> None:
-        self._choosing, self._tasting = FoldInServer(choosing), FoldInServer(tasting)
+    def __init__(self, choosing: Choosing, tasting: FoldIn, tables: Tables, theta: Theta) -> None:
+        self._choosing, self._tasting = ChoosingServer(choosing), FoldInServer(tasting)
         self._tables = tables
         self._units_HN = np.ascontiguousarray(tables.units_NH.T)
-        self._above_N = tables.share_N - choosing.offset_CN[0].numpy()
+        self._above_N = tables.share_N - choosing.exposure.share_CN[0].numpy()
         names = ("user_YH", "user_H", "task_HT")
         self._user_YH, self._user_H, self._task_HT = (theta[name].numpy() for name in names)
         log_slope, self._threshold = theta["like_2"].tolist()
@@ -50,10 +51,10 @@ class MultiTaskServer(Server):
 
     def adapt(self, items_S: Ints, targets_S: Floats, features_F: Floats) -> Newcomer:
         """Posterior means of exposure and taste, and what the trunk makes of them."""
-        choice = self._choosing.adapt(items_S, np.ones_like(targets_S), features_F)
+        choice = self._choosing.adapt(items_S, features_F)
         taste = self._tasting.adapt(items_S, targets_S, features_F)
         size_D, count_1 = self._tables.taste_size_D, [np.log1p(taste.size)]
-        inputs_Y = np.concatenate([choice.mean_D, taste.mean_D / size_D, count_1, features_F])
+        inputs_Y = np.concatenate([choice.mean_E, taste.mean_D / size_D, count_1, features_F])
         trunk_H = np.tanh(inputs_Y.astype(np.float32).dot(self._user_YH) + self._user_H)
         return Newcomer(choice, taste, trunk_H[:, None] * self._task_HT)
 
@@ -63,7 +64,7 @@ class MultiTaskServer(Server):
         rating_N += self._tasting.rank(state.taste)
         rating_N -= self._threshold
         like_N += self._slope * rating_N
-        expected_N = self._choosing.rank(state.choice)
+        expected_N = self._choosing.expected(state.choice.mean_E)
         expected_N += self._above_N
         np.maximum(expected_N, self._tables.least_N, out=expected_N)
         exposure_N += np.log(expected_N, out=expected_N)

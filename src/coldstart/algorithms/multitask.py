@@ -38,7 +38,7 @@ from coldstart.algorithms._ranks_apart import RanksApart
 from coldstart.data.choices import Chooser, choose
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.backbone import Backbone
-from coldstart.models.exposure import chosen, model_of
+from coldstart.models.choosing import Choosing
 from coldstart.models.floors import LEAST_FACTOR
 from coldstart.models.foldin import FoldIn, found_in, predictive
 from coldstart.models.heads import HEADS, Head, RatingHead, masked_mean
@@ -131,20 +131,18 @@ class MultiTask(RanksApart[MultiTaskParams]):
     def adapt_with(self, theta: Theta, support: Support, *, training: bool) -> State:
         """Posterior means of exposure and taste, and what the trunk makes of them."""
         del training  # both are solves
-        choosing = self._choosing(theta).adapt(chosen(support))
+        choosing = self._choosing(theta).adapt(support)
         return self._state(theta, choosing, self._tasting.adapt(support), support.users_BF)
 
     def update_one(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
-        """Exact, see :meth:`FoldIn.update`."""
+        """Exact: both fold-ins are."""
         with torch.no_grad():
-            choosing = self._choosing(self.theta).update(
-                part_of(state, EXPOSURE), items_B, torch.ones_like(targets_B)
-            )
+            choosing = self._choosing(self.theta).update(part_of(state, EXPOSURE), items_B)
             tasting = self._tasting.update(part_of(state, TASTE), items_B, targets_B)
             return self._state(self.theta, choosing, tasting, state["users_BF"])
 
     def _state(self, theta: Theta, choosing: State, tasting: State, users_BF: Tensor) -> State:
-        z_BE, w_BD = choosing["mean_BD"], tasting["mean_BD"]
+        z_BE, w_BD = choosing["mean_BE"], tasting["mean_BD"]
         size_D = self.backbone.prior_DD.diagonal().sqrt()
         count_B1 = tasting["count_B"].unsqueeze(-1)
         inputs_BY = torch.cat([z_BE, w_BD / size_D, count_B1.log1p(), users_BF], -1)
@@ -207,8 +205,8 @@ class MultiTask(RanksApart[MultiTaskParams]):
             )
             return MultiTaskServer(self._choosing(self.theta), self._tasting, tables, self.theta)
 
-    def _choosing(self, theta: Theta) -> FoldIn:
-        return model_of(self.backbone.exposure, theta["exposure_noise"].exp())
+    def _choosing(self, theta: Theta) -> Choosing:
+        return Choosing(self.backbone.exposure, theta["exposure_noise"].exp())
 
     @cached_property
     def _tasting(self) -> FoldIn:
@@ -217,7 +215,7 @@ class MultiTask(RanksApart[MultiTaskParams]):
     def _scores(self, theta: Theta, state: State, items: Items) -> Scores:
         per_user_BHT = state["trunk_BH"].unsqueeze(-1) * theta["task_HT"]
         correction_BIT = (items.inputs_BIX @ theta["item_XH"]) @ per_user_BHT
-        expected_BI = items.share_BI + products(items.exposure_BIE, state[f"{EXPOSURE}mean_BD"])
+        expected_BI = items.share_BI + products(items.exposure_BIE, state[f"{EXPOSURE}mean_BE"])
         least_BI = LEAST * items.share_BI
         rating_BI = items.offset_BI + products(items.x_BID, state[f"{TASTE}mean_BD"])
         if isinstance(self.head, RatingHead):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from coldstart.combinations._list_signals import LEAST, Signals, expected_shares
 from coldstart.combinations._list_strangers import Strangers
-from coldstart.models.foldin import FoldIn
+from coldstart.models.choosing import Choosing, ChoosingServer, Chosen
 from coldstart.models.foldin_alone import FoldInServer, Known
 from coldstart.models.server import Floats, Ints, Ratings, Server
 
@@ -21,7 +21,7 @@ from coldstart.models.server import Floats, Ints, Ratings, Server
 class Newcomer(NamedTuple):
     """All that is known of a user."""
 
-    choice: Known
+    choice: Chosen
     taste: Known
     features_F: Floats
 
@@ -30,17 +30,16 @@ class Chances:
     """``log P(rates i)`` and ``log P(likes i | rates i)``, with what strangers like."""
 
     def __init__(
-        self, choosing: FoldIn, share_N: Tensor, curve: tuple[Tensor, Tensor], strangers: Strangers
+        self, choosing: Choosing, curve: tuple[Tensor, Tensor], strangers: Strangers
     ) -> None:
         """Lay out both.
 
         Args:
             choosing: the model of exposure.
-            share_N: expected exposure, as it was estimated.
             curve: slope and border of the curve of likes.
             strangers: what is liked by people of whom no rating is known.
         """
-        self._choosing = FoldInServer(choosing)
+        self._choosing, share_N = ChoosingServer(choosing), choosing.exposure.share_CN[0]
         expected_N = expected_shares(share_N)
         self._above_N = (expected_N - share_N).numpy()
         self._least_N = (LEAST * expected_N).numpy()
@@ -49,13 +48,13 @@ class Chances:
         self._known_N = strangers.known_N.numpy()
         self._alike_FM, self._items_M = strangers.alike_FM.numpy(), strangers.items_M.numpy()
 
-    def adapt(self, items_S: Ints, targets_S: Floats, features_F: Floats) -> Known:
-        """Posterior of exposure: the targets are not read."""
-        return self._choosing.adapt(items_S, np.ones_like(targets_S), features_F)
+    def adapt(self, items_S: Ints, features_F: Floats) -> Chosen:
+        """Posterior of exposure."""
+        return self._choosing.adapt(items_S, features_F)
 
-    def choice(self, choice: Known) -> Floats:
+    def choice(self, choice: Chosen) -> Floats:
         """``log P(rates i)``."""
-        return self._log_choice(self._choosing.rank(choice))
+        return self._log_choice(self._choosing.expected(choice.mean_E))
 
     def unlike(self, rating_N: Floats) -> Floats:
         """``-log P(likes i | rates i)``; overwrites the ratings that are predicted."""
@@ -63,20 +62,20 @@ class Chances:
         rating_N *= -self._slope
         return softplus(rating_N)
 
-    def correction(self, features_F: Floats, expected_N: Floats, size: int) -> Floats:
+    def correction(self, choice: Chosen, features_F: Floats, expected_N: Floats) -> Floats:
         """What is added to the choice: see :func:`_list_strangers.correction`.
 
         Args:
-            features_F: of the user.
+            choice: of the user.
+            features_F: likewise.
             expected_N: ratings predicted before the first; overwritten.
-            size: ``K``.
         """
         more_N = self._popular_N + self.unlike(expected_N)
-        more_N -= self._log_choice(self._choosing.expected(features_F))
+        more_N -= self._log_choice(self._choosing.expected(choice.before_E))
         own_M = np.flatnonzero(features_F > 0)
         more_N[self._items_M] += self._alike_FM[own_M].sum(0)
         more_N *= self._known_N
-        more_N /= np.float32(1 + size)
+        more_N /= np.float32(1 + choice.size)
         return more_N
 
     def _log_choice(self, scores_N: Floats) -> Floats:
@@ -92,8 +91,7 @@ class ListServer(Server):
     def __init__(self, rating: Server, signals: Signals, weights_KJ: Tensor) -> None:
         self._rating = rating
         curve = signals.slope, signals.backbone.like
-        share_N = signals.backbone.exposure.share_CN[0]
-        self._chances = Chances(signals.choosing, share_N, curve, signals.strangers)
+        self._chances = Chances(signals.choosing, curve, signals.strangers)
         self._tasting = FoldInServer(signals.tasting)
         self._row_N, self._items_M = signals.rows.numpy() - 1, signals.items_M.numpy()
         self._company_MM = np.ascontiguousarray(signals.company_MM.numpy())
@@ -101,7 +99,7 @@ class ListServer(Server):
 
     def adapt(self, items_S: Ints, targets_S: Floats, features_F: Floats) -> Newcomer:
         """Posterior means of exposure and taste."""
-        choice = self._chances.adapt(items_S, targets_S, features_F)
+        choice = self._chances.adapt(items_S, features_F)
         taste = self._tasting.adapt(items_S, targets_S, features_F)
         return Newcomer(choice, taste, features_F)
 
@@ -111,7 +109,7 @@ class ListServer(Server):
         of_like, of_company = self._weights_KJ[min(size, len(self._weights_KJ) - 1)]
         expected_N = self._tasting.expected(state.features_F)
         scores_N = self._chances.choice(state.choice)
-        scores_N += self._chances.correction(state.features_F, expected_N, size)
+        scores_N += self._chances.correction(state.choice, state.features_F, expected_N)
         scores_N -= of_like * self._chances.unlike(self._tasting.rank(state.taste))
         scores_N[self._items_M] += of_company * self._company(state.taste)
         return scores_N

@@ -31,7 +31,7 @@ from torch.nn.functional import embedding_bag, logsigmoid, pad
 from coldstart.combinations._list_strangers import Strangers, correction
 from coldstart.data.episodes import History, Support
 from coldstart.models.backbone import Backbone
-from coldstart.models.exposure import chosen, model_of
+from coldstart.models.choosing import Choosing
 from coldstart.models.foldin import FoldIn
 from coldstart.models.recommender import State
 from coldstart.models.user_prior import linear_model
@@ -87,9 +87,9 @@ class Signals:
         return LOGISTIC / self.backbone.noise.clamp(min=1e-6).sqrt()
 
     @cached_property
-    def choosing(self) -> FoldIn:
+    def choosing(self) -> Choosing:
         """Folds a user into the model of exposure."""
-        return model_of(self.backbone.exposure, self.backbone.exposure.noise)
+        return Choosing(self.backbone.exposure, self.backbone.exposure.noise)
 
     @cached_property
     def tasting(self) -> FoldIn:
@@ -118,10 +118,10 @@ class Signals:
         padded_MM = pad(self.company_MM, (0, 0, 1, 0))  # row 0 is of items without company
         rows_BS = pad(self.rows[support.items_BS], (0, 1))
         weights_BS = pad(self.weights(support), (0, 1))
-        choice, taste = self.choosing.adapt(chosen(support)), self.tasting.adapt(support)
+        choice, taste = self.choosing.adapt(support), self.tasting.adapt(support)
         return {
-            "choice_BE": choice["mean_BD"],
-            "choice_before_BE": choice["attributes_BD"],
+            "choice_BE": choice["mean_BE"],
+            "choice_before_BE": choice["before_BE"],
             "taste_BD": taste["mean_BD"],
             "taste_before_BD": taste["attributes_BD"],
             "company_BM": embedding_bag(

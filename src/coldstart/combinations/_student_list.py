@@ -21,8 +21,7 @@ from coldstart.combinations._list_signals import expected_shares, log_choice, lo
 from coldstart.combinations._list_strangers import Strangers, correction
 from coldstart.combinations.list import List
 from coldstart.models.backbone import Exposure
-from coldstart.models.exposure import model_of
-from coldstart.models.foldin import FoldIn
+from coldstart.models.choosing import Choosing
 from coldstart.models.foldin_alone import FoldInServer
 from coldstart.models.recommender import Recommender, State, named, part_of
 from coldstart.models.server import Floats, Ints, Ratings, Server
@@ -54,11 +53,11 @@ class ListHead(NamedTuple):
             signals.slope, signals.backbone.like, teacher.weights_KJ[:, 0], signals.strangers,
         )  # fmt: skip
 
-    def choosing(self) -> FoldIn:
+    def choosing(self) -> Choosing:
         """Folds a user into the model of exposure."""
         shares, factors = self.share_N.unsqueeze(0), self.factors_NE.unsqueeze(0)
         exposure = Exposure(shares, factors, self.prior_FE.unsqueeze(0), self.noise)
-        return model_of(exposure, self.noise)
+        return Choosing(exposure, self.noise)
 
     def rank(
         self, choice: State, users_BF: Tensor, rating_BN: Tensor, expected_BN: Tensor
@@ -71,13 +70,13 @@ class ListHead(NamedTuple):
             rating_BN: what the student predicts.
             expected_BN: what it predicted before the first rating.
         """
-        count_B = choice["count_B"].long()
+        count_B = choice["mask_BS"].sum(1)
         weight_B = self.weight_K[count_B.clamp(max=len(self.weight_K) - 1)]
         liked_BN = self._like(rating_BN)
-        before_BN = self._choice(choice["attributes_BD"]) + self._like(expected_BN)
+        before_BN = self._choice(choice["before_BE"]) + self._like(expected_BN)
         stranger_BN, known_N = self.strangers.liked(users_BF), self.strangers.known_N
         more_BN = correction(stranger_BN, before_BN, known_N, count_B)
-        return self._choice(choice["mean_BD"]) + more_BN + weight_B.unsqueeze(1) * liked_BN
+        return self._choice(choice["mean_BE"]) + more_BN + weight_B.unsqueeze(1) * liked_BN
 
     def _choice(self, mean_BE: Tensor) -> Tensor:
         share_N = expected_shares(self.share_N)
@@ -93,12 +92,12 @@ class ListStudentServer(Server):
     def __init__(self, rating: FoldInServer, head: ListHead) -> None:
         self._rating = rating
         curve = head.slope, head.border
-        self._chances = Chances(head.choosing(), head.share_N, curve, head.strangers)
+        self._chances = Chances(head.choosing(), curve, head.strangers)
         self._weight_K = head.weight_K.numpy()
 
     def adapt(self, items_S: Ints, targets_S: Floats, features_F: Floats) -> Newcomer:
         """Two solves."""
-        choice = self._chances.adapt(items_S, targets_S, features_F)
+        choice = self._chances.adapt(items_S, features_F)
         return Newcomer(choice, self._rating.adapt(items_S, targets_S, features_F), features_F)
 
     def rank(self, state: Newcomer) -> Floats:
@@ -107,7 +106,7 @@ class ListStudentServer(Server):
         weight = self._weight_K[min(size, len(self._weight_K) - 1)]
         expected_N = self._rating.expected(state.features_F)
         scores_N = self._chances.choice(state.choice)
-        scores_N += self._chances.correction(state.features_F, expected_N, size)
+        scores_N += self._chances.correction(state.choice, state.features_F, expected_N)
         scores_N -= weight * self._chances.unlike(self._rating.rank(state.taste))
         return scores_N
 

@@ -42,7 +42,7 @@ from coldstart.combinations.lessons import Components, Lessons, lessons
 from coldstart.data.choices import choose
 from coldstart.data.episodes import Episodes, Support
 from coldstart.models.bundle import Bundle
-from coldstart.models.exposure import chosen
+from coldstart.models.choosing import Choosing
 from coldstart.models.floors import LEAST_NOISE
 from coldstart.models.foldin import FoldIn
 from coldstart.models.foldin_alone import FoldInServer, Known
@@ -119,7 +119,7 @@ class Student(Combination, Recommender):
         support = support.of_new_users()
         state = self._with_variance(self._fold_in.adapt(support))
         if self._choosing is not None:
-            state |= named(self._choosing.adapt(chosen(support)), CHOICE)
+            state |= named(self._choosing.adapt(support), CHOICE)
             state["users_BF"] = support.users_BF
         return state
 
@@ -127,9 +127,7 @@ class Student(Combination, Recommender):
         """Exact, see :meth:`FoldIn.update`."""
         after = self._with_variance(self._fold_in.update(state, items_B, targets_B))
         if self._choosing is not None:
-            ones_B = torch.ones_like(targets_B)
-            choice = self._choosing.update(part_of(state, CHOICE), items_B, ones_B)
-            after |= named(choice, CHOICE)
+            after |= named(self._choosing.update(part_of(state, CHOICE), items_B), CHOICE)
         return after
 
     def score(self, state: State, items_BQ: Tensor) -> Prediction:
@@ -179,7 +177,7 @@ class Student(Combination, Recommender):
         return state | {"variance_B1": self.variance_K[place_B].unsqueeze(1)}
 
     @cached_property
-    def _choosing(self) -> FoldIn | None:
+    def _choosing(self) -> Choosing | None:
         return None if self.list_head is None else self.list_head.choosing()
 
     @cached_property

@@ -3,7 +3,7 @@
 ``x_ui = p_i + v_i . z_u + e`` where ``x_ui`` says whether user u rated item i and ``z_u ~ N(A x_u,
 I)``. Factors are those of the centred matrix's singular value decomposition. A row is divided by
 a power of its number of ratings, so that the busiest users do not decide alone. All that is known
-of a newcomer are some ones; :func:`fold_in` is the posterior mean of ``z`` given them, which
+of a newcomer are some ones; ``choosing.py`` has the posterior mean of ``z`` given them, which
 regression from binary data alone (EASE, implicit ALS) lacks: it knows how many ones there are and
 starts from popularity.
 
@@ -12,7 +12,7 @@ An item that nobody rated has the share and the factors that its attributes sugg
 Cross-fitted tables leave a group of users out of the item step and of the map ``A``, with the
 users' coordinates held fixed, so that all tables share one coordinate system.
 
-Legend: U users with ratings, N items, E factors, F user features, C tables, B users, S support.
+Legend: U users with ratings, N items, E factors, F user features, C tables.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
 from coldstart.data.embedding import leading_vectors
-from coldstart.data.episodes import History, Support
-from coldstart.models.backbone import Backbone, Exposure
-from coldstart.models.foldin import FoldIn
+from coldstart.data.episodes import History
+from coldstart.models.backbone import Backbone
 from coldstart.params import ExposureParams
 
 Floats = NDArray[np.float64]
@@ -73,35 +72,6 @@ def with_exposure(
         exposure_CFE=_float32(np.stack(priors)),
         exposure_noise=torch.tensor(max(params.noise * variance / history.n_items, 1e-6)),
     )
-
-
-def fold_in(exposure: Exposure, support: Support, noise: Tensor) -> Tensor:
-    """Posterior mean of ``z`` given that the items of the support were rated: ``[B, E]``.
-
-    Args:
-        exposure: the model.
-        support: its ratings are not read; items come from each user's cross-fitted table.
-        noise: variance of ``e``, a scalar.
-    """
-    return model_of(exposure, noise).adapt(chosen(support))["mean_BD"]
-
-
-def model_of(exposure: Exposure, noise: Tensor) -> FoldIn:
-    """The model that :func:`fold_in` solves, where the target of a choice is 1."""
-    factors_CNE = exposure.factors_CNE
-    E = factors_CNE.shape[-1]
-    return FoldIn(
-        x_CND=factors_CNE,
-        offset_CN=exposure.share_CN,
-        weight_CN=(1 / noise).expand(exposure.share_CN.shape),
-        precision_DD=torch.eye(E, dtype=factors_CNE.dtype, device=factors_CNE.device),
-        prior_CFD=exposure.prior_CFE,
-    )
-
-
-def chosen(support: Support) -> Support:
-    """The support as choices: ones, whatever the ratings."""
-    return support._replace(targets_BS=torch.ones_like(support.targets_BS))
 
 
 def _coordinates(x_UN: sparse.csr_array, n_factors: int, seed: int) -> Floats:

@@ -127,6 +127,20 @@ def own_variance(items: Items, mean_BD: Tensor, covariance_BDD: Tensor) -> Tenso
     return torch.einsum("bqde,bde->bq", items.covariance, second_BDD)
 
 
+def expected(prior_CFD: Tensor, support: Support) -> Tensor:
+    """What attributes say of users before any rating, by their tables: ``[B, D]``.
+
+    Args:
+        prior_CFD: a map of attributes by table, or one for all: ``[1, F, D]``.
+        support: its ratings are not read.
+    """
+    users_BF = support.users_BF.to(prior_CFD.dtype)
+    if len(prior_CFD) == 1 or not support.crossfit_B.any():
+        # new users: the same bits whether or not the tables of others lie beside theirs
+        return users_BF @ prior_CFD[0]
+    return (users_BF.unsqueeze(1) @ prior_CFD[support.crossfit_B]).squeeze(1)
+
+
 class FoldIn(NamedTuple):
     """A linear model into which users are folded, and what is expected of them before.
 
@@ -145,7 +159,7 @@ class FoldIn(NamedTuple):
     def adapt(self, support: Support) -> State:
         """Posteriors of users, who read their cross-fitted tables, and the sums behind them."""
         sums = self._sums(support.items_BS, support.crossfit_B, support.targets_BS, support.mask_BS)
-        return self._solved(sums, self._expected(support))
+        return self._solved(sums, expected(self.prior_CFD, support))
 
     def update(self, state: State, items_B: Tensor, targets_B: Tensor) -> State:
         """One more rating of each user, who is new: exactly what adapting to all of them gives."""
@@ -159,14 +173,6 @@ class FoldIn(NamedTuple):
         """Rows of cross-fitted tables."""
         own = None if self.covariance_NDD is None else self.covariance_NDD[items]
         return Items(self.x_CND[table, items], self.offset_CN[table, items], own)
-
-    def _expected(self, support: Support) -> Tensor:
-        """What attributes say of a user before any rating: ``[B, D]``."""
-        users_BF = support.users_BF.to(self.prior_CFD.dtype)
-        if len(self.prior_CFD) == 1 or not support.crossfit_B.any():
-            # new users: the same bits whether or not the tables of others lie beside theirs
-            return users_BF @ self.prior_CFD[0]
-        return (users_BF.unsqueeze(1) @ self.prior_CFD[support.crossfit_B]).squeeze(1)
 
     def _sums(
         self, items_BS: Tensor, table_B: Tensor, targets_BS: Tensor, mask_BS: Tensor
