@@ -30,7 +30,7 @@ from coldstart.algorithms.bayes_head import BayesHead, BayesHeadParams
 from coldstart.data.episodes import Episodes, Support
 from coldstart.data.prepared import Prepared
 from coldstart.data.sources import Source, read_source
-from coldstart.data.spare import spare_episodes
+from coldstart.data.spare import spare_choices
 from coldstart.data.tables import prepare_source
 from coldstart.evaluation.evaluation_set import evaluation_set
 from coldstart.evaluation.leaderboard import compare, leaderboard
@@ -149,7 +149,7 @@ def backbone(
     )
     pretrain = params.pretrain.model_copy(update={"vbpmf_audience": section})
     history = prepared.history(fold)
-    validation = spare_episodes(prepared, fold)
+    validation = spare_choices(prepared, fold)
     fitted = fit_backbone("vbpmf_audience", history, validation, pretrain, seed)
     if variant.choice:
         return fitted
@@ -173,7 +173,7 @@ def flagship(
         return start
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Checkpoints(Path(folder))
-        history, validation = prepared.history(fold), spare_episodes(prepared, fold)
+        history, validation = prepared.history(fold), spare_choices(prepared, fold)
         trained = train(start, params, history, validation, seed, checkpoints, Interrupt())
     learner: BayesHead = trained.learner
     return learner

@@ -38,7 +38,7 @@ from coldstart.combinations import check_params as check_combinations
 from coldstart.combinations.base import Ingredients
 from coldstart.data.episodes import Support
 from coldstart.data.prepared import Prepared
-from coldstart.data.spare import spare_episodes
+from coldstart.data.spare import spare_choices
 from coldstart.models.heads import HEADS
 from coldstart.params import Params, load_params
 from peer_libraries.adapter import rated_history, rated_support
@@ -93,7 +93,7 @@ def ours(
         if name in wanted:
             wanted = wanted.union(COMBINATIONS[name].wanted(sections[name]))
     history = prepared.history(FOLD)
-    validation = spare_episodes(prepared, FOLD)
+    validation = spare_choices(prepared, FOLD)
     baselines = [name for name in check_params(params) if name in wanted]
     backbones = fit_backbones(history, validation, params, baselines)
     models = dict(fit_baselines(history, validation, params, backbones, baselines))

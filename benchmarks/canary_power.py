@@ -23,7 +23,7 @@ import torch
 
 from coldstart.baselines._fitting import fit_backbones, fit_baselines
 from coldstart.data.sources import Source, read_source
-from coldstart.data.spare import spare_episodes
+from coldstart.data.spare import spare_choices
 from coldstart.data.tables import prepare_source
 from coldstart.evaluation import shuffled_labels
 from coldstart.evaluation.evaluation_set import EvaluationSet, evaluation_set
@@ -64,7 +64,7 @@ def of_seed(
     params = params.model_copy(update={"seed": seed, "pretrain": pretrain})
     prepared = prepare_source(source, params.data, params.prepare, seed=seed, head=params.head)
     fold = params.prepare.folds[0]
-    history, validation = prepared.history(fold), spare_episodes(prepared, fold)
+    history, validation = prepared.history(fold), spare_choices(prepared, fold)
     cold, shots = evaluation_set(prepared, params, fold, "cold"), params.prepare.shots
     backbones = fit_backbones(history, validation, params, names)
     rows = []

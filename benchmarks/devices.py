@@ -32,6 +32,7 @@ from coldstart.combinations.blend import Blend
 from coldstart.combinations.lessons import components
 from coldstart.combinations.list import List
 from coldstart.combinations.student import Student, start
+from coldstart.data.choices import Choices
 from coldstart.data.episodes import Episodes, EpisodeSampler, History
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import fit_backbone
@@ -168,9 +169,9 @@ def listing(blend: Blend, data: Data, params: Params) -> Recommender:
     """The list with the ratings of a blend."""
     section = List.Params.model_validate(params.combine["list"] | {"rating": Blend.kind})
     backbone = data.backbones[params.pretrain.backbone]
-    ingredients = Ingredients(
-        {Blend.kind: blend}, data.history, data.validation, backbone, params, 0
-    )
+    unjudged_BX = data.validation.items_BQ[:, :0]  # nobody is evaluated here
+    asked = Choices(data.validation, judged_BX=unjudged_BX)
+    ingredients = Ingredients({Blend.kind: blend}, data.history, asked, backbone, params, 0)
     return List.make(section, ingredients)
 
 

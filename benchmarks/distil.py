@@ -25,7 +25,7 @@ from coldstart.combinations import check_params
 from coldstart.combinations.base import Ingredients
 from coldstart.combinations.student import Student, StudentParams
 from coldstart.data.prepared import Prepared
-from coldstart.data.spare import spare_episodes
+from coldstart.data.spare import spare_choices
 from coldstart.evaluation.evaluation_set import Role, evaluation_set
 from coldstart.evaluation.protocol import evaluate
 from coldstart.methods import bundle_folder, load_method
@@ -69,7 +69,7 @@ def without(term: str, section: StudentParams, prepared: Prepared, params: Param
         ingredients = Ingredients(
             methods={section.teacher: teacher},
             history=prepared.history(fold),
-            validation=spare_episodes(prepared, fold),
+            validation=spare_choices(prepared, fold),
             backbone=Backbone.from_bundle(backbone),
             params=params,
             seed=seed,

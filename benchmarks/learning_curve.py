@@ -31,7 +31,7 @@ from coldstart.baselines import BASELINES
 from coldstart.baselines._fitting import fit_backbones, fit_baselines
 from coldstart.data.prepared import Prepared
 from coldstart.data.sources import read_source
-from coldstart.data.spare import spare_episodes
+from coldstart.data.spare import spare_choices
 from coldstart.data.tables import prepare_source
 from coldstart.evaluation.evaluation_set import evaluation_set
 from coldstart.evaluation.leaderboard import compare, leaderboard
@@ -62,7 +62,7 @@ def fitted(
 ) -> dict[str, Recommender]:
     """Every method, on the historical users that ``prepared`` has."""
     history = prepared.history(fold)
-    validation = spare_episodes(prepared, fold)
+    validation = spare_choices(prepared, fold)
     algorithms: dict[str, Any] = check_algorithms(params)
     baselines = [name for name in names if name in BASELINES]
     backbones = fit_backbones(history, validation, params, baselines)

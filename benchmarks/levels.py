@@ -21,7 +21,7 @@ import torch
 
 from coldstart.baselines._fitting import fit_backbones, fit_baselines
 from coldstart.data.sources import Source, read_source
-from coldstart.data.spare import spare_episodes
+from coldstart.data.spare import spare_choices
 from coldstart.data.tables import prepare_source
 from coldstart.evaluation.evaluation_set import evaluation_set
 from coldstart.evaluation.protocol import evaluate
@@ -51,7 +51,7 @@ def of_seed(source: Source, params: Params, seed: int) -> pd.DataFrame:
     params = params.model_copy(update={"seed": seed, "pretrain": pretrain})
     found = []
     for fold in FOLDS:
-        history, validation = prepared.history(fold), spare_episodes(prepared, fold)
+        history, validation = prepared.history(fold), spare_choices(prepared, fold)
         cold = evaluation_set(prepared, params, fold, "cold")
         backbones = fit_backbones(history, validation, params, PROTOTYPES)
         for name, model in fit_baselines(history, validation, params, backbones, PROTOTYPES):

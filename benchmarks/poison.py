@@ -28,7 +28,7 @@ from coldstart.data.choices import Choices
 from coldstart.data.everyone import everyone
 from coldstart.data.prepared import Prepared
 from coldstart.data.sources import Source, read_source
-from coldstart.data.spare import spare_episodes
+from coldstart.data.spare import spare_choices
 from coldstart.data.tables import prepare_source
 from coldstart.evaluation.as_served import as_it_sees, new_to, newcomers, with_all_ratings
 from coldstart.evaluation.evaluation_set import evaluation_set
@@ -81,7 +81,7 @@ def prepared_from(source: Source, params: Params) -> Prepared:
 
 def champion_of(prepared: Prepared, method: str, params: Params) -> Champion:
     """What its proof says of its cold users, and what is then learnt from everybody."""
-    recipe, choices = Recipe.of(params, method, 0), Choices(spare_episodes(prepared, FOLD))
+    recipe, choices = Recipe.of(params, method, 0), spare_choices(prepared, FOLD)
     proof = Learning(recipe, params, prepared.history(FOLD), choices).learn()
     cold = with_all_ratings(evaluation_set(prepared, params, FOLD, "cold"), prepared)
     known = turned_share(proof, cold.episodes, cold.unit, _scale(params))

@@ -18,6 +18,7 @@ from coldstart.combinations import check_params as check_combinations
 from coldstart.combinations.base import Ingredients
 from coldstart.data.episodes import Episodes
 from coldstart.data.prepared import Prepared
+from coldstart.data.spare import spare_choices
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import fit_backbone
 from coldstart.models.heads import HEADS
@@ -67,7 +68,7 @@ def make(
     prepared: Prepared, params: Params, backbones: Callable[[str], Backbone]
 ) -> Callable[..., Recommender]:
     """By name: a baseline, an algorithm before its training, or a combination of those."""
-    history, validation = prepared.history(FOLD), prepared.eval_episodes(FOLD, "validation")
+    history, asked = prepared.history(FOLD), spare_choices(prepared, FOLD)
     made: dict[tuple[str, str], Recommender] = {}
 
     def build(name: str, head: str = "rating") -> Recommender:
@@ -75,12 +76,12 @@ def make(
         if name in BASELINES:
             backbone = backbones(BASELINES[name].reads or default.kind)
             section: Any = check_baselines(params)[name]
-            return BASELINES[name].fit(history, backbone, validation, section, 0)
+            return BASELINES[name].fit(history, backbone, asked, section, 0)
         if name in ALGORITHMS:
             section = check_section(name, params.algorithms[name])
             return ALGORITHMS[name].create(default, section, HEADS[head], seed=0)
         of = {part: get(part) for part in possible(params)[name]}
-        ingredients = Ingredients(of, history, validation, default, params, seed=0)
+        ingredients = Ingredients(of, history, asked, default, params, seed=0)
         return COMBINATIONS[name].make(check_combinations(params)[name], ingredients)
 
     def get(name: str, head: str = "rating") -> Recommender:

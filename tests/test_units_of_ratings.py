@@ -23,7 +23,7 @@ from coldstart.combinations import check_params as check_combinations
 from coldstart.combinations.base import Ingredients
 from coldstart.data.prepared import Prepared
 from coldstart.data.sources import Source, read_source
-from coldstart.data.spare import spare_episodes
+from coldstart.data.spare import spare_choices, spare_episodes
 from coldstart.data.tables import prepare_source
 from coldstart.evaluation.evaluation_set import evaluation_set
 from coldstart.evaluation.protocol import evaluate
@@ -93,18 +93,18 @@ def prepared_in(source: Source, params: Params, scale: float, shift: float) -> P
 
 def fitted(prepared: Prepared, params: Params, folder: Path) -> dict[str, Recommender]:
     """Every method of ``methods.py``."""
-    history, spare = prepared.history(FOLD), spare_episodes(prepared, FOLD)
-    backbones = fit_backbones(history, spare, params, params.baselines)
-    models = dict(fit_baselines(history, spare, params, backbones, params.baselines))
+    history, asked = prepared.history(FOLD), spare_choices(prepared, FOLD)
+    backbones = fit_backbones(history, asked, params, params.baselines)
+    models = dict(fit_baselines(history, asked, params, backbones, params.baselines))
     backbone = backbones[params.pretrain.backbone]
     for name, section in check_algorithms(params).items():
         learner = ALGORITHMS[name].create(backbone, section, HEADS["rating"], seed=0)
         kept = Checkpoints(folder / name)
-        models[name] = train(learner, params, history, spare, 0, kept, Interrupt()).learner
+        models[name] = train(learner, params, history, asked, 0, kept, Interrupt()).learner
     sections: Any = check_combinations(params)
     for name, of in possible(params).items():
         parts = {part: models[part] for part in of}
-        needed = Ingredients(parts, history, spare, backbone, params, seed=0)
+        needed = Ingredients(parts, history, asked, backbone, params, seed=0)
         models[name] = COMBINATIONS[name].make(sections[name], needed)
     return models
 

@@ -19,7 +19,7 @@ from coldstart.combinations.base import Ingredients
 from coldstart.combinations.list import ListParams
 from coldstart.data.episodes import Episodes, History
 from coldstart.data.prepared import Prepared
-from coldstart.data.spare import spare_episodes
+from coldstart.data.spare import spare_choices
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import fit_backbone
 from coldstart.models.exposure import with_exposure
@@ -68,7 +68,7 @@ def methods(prepared: Prepared, params: Params, backbone: Backbone) -> dict[str,
 def ingredients(
     methods: dict[str, Recommender], prepared: Prepared, backbone: Backbone, params: Params
 ) -> Ingredients:
-    history, validation = prepared.history(0), spare_episodes(prepared, 0)
+    history, validation = prepared.history(0), spare_choices(prepared, 0)
     return Ingredients(methods, history, validation, backbone, params, seed=0)
 
 

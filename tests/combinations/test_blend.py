@@ -153,7 +153,8 @@ def test_users_read_the_weights_of_their_own_k(
 def test_the_variance_fits_the_errors(
     make: Callable[[str], Blend], ingredients: Ingredients
 ) -> None:
-    spare, blend = ingredients.validation, make("blend")
+    spare, blend = ingredients.validation.validation, make("blend")
+    assert spare is not None
     ratios = []
     for k in range(11):
         mean, variance = blend.score(blend.adapt(spare.support.first(k)), spare.items_BQ)

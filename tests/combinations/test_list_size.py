@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,11 @@ from coldstart.data.choices import Choices
 from coldstart.data.prepared import Prepared
 from coldstart.data.spare import spare_choices
 from coldstart.errors import ParamsError
+from coldstart.models.recommender import Recommender
 from coldstart.params import Params, parse_section
+from lists_asked import assert_unjudged, lists_asked
+
+Make = Callable[..., Recommender]
 
 
 class Lists:
@@ -73,6 +78,16 @@ def test_what_was_chosen_is_taken_over(
     told = Choices(made={"factors": other})
     again = List.make(section, replace(ingredients, validation=told))
     assert again.signals.backbone.exposure.factors_CNE.shape[-1] == other
+
+
+def test_what_evaluation_reads_is_left_out_of_the_lists(
+    make: Make, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a size would be chosen by how it ranks what its champion is judged by."""
+    asked = lists_asked(monkeypatch)
+    make("list")
+    (lists,) = asked
+    assert_unjudged(lists, prepared, 0)
 
 
 @pytest.mark.parametrize("sizes", [[], [8, 4], [4, 4], [0, 4]])

@@ -92,6 +92,36 @@ CHANGES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         ("test_unread.py::test_what_judges_is_never_learnt_from",),
     ),
     (
+        "lists that combinations are chosen by keep what evaluation reads",
+        "choices = Choices(asked.validation, judged_BX=asked.judged_BX)",
+        "choices = Choices(asked.validation, judged_BX=0 * asked.judged_BX)",
+        ("test_combine.py::test_lists_leave_out_what_evaluation_reads",),
+    ),
+    (
+        "combinations do not say what evaluation reads",
+        "choices = Choices(asked.validation, judged_BX=asked.judged_BX)",
+        "choices = Choices(asked.validation)",
+        ("test_combine.py::test_lists_leave_out_what_evaluation_reads",),
+    ),
+    (
+        "a size of a list is chosen by lists that keep what evaluation reads",
+        "return Lists(users, judged_BX, self.history.like, self.params.prepare.shots)",
+        "return Lists(users, 0 * judged_BX, self.history.like, self.params.prepare.shots)",
+        ("test_list_size.py",),
+    ),
+    (
+        "lists of a part keep what evaluation reads",
+        "return Choices(self.validation, self.made.setdefault(name, {}), self.judged_BX)",
+        "return Choices(self.validation, self.made.setdefault(name, {}))",
+        ("test_recipe.py::test_lists_leave_out_what_evaluation_reads",),
+    ),
+    (
+        "lists that a trial is made by keep what it is judged by",
+        "asked = spare_choices(self._prepared, number)",
+        "asked = Choices(spare_choices(self._prepared, number).validation)",
+        ("test_objective.py::test_lists_of_a_combination_leave_out_what_a_trial_is_judged_by",),
+    ),
+    (
         "history holds the cold users",
         'historical[self.role_users(fold, "historical")] = True',
         (

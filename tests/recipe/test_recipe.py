@@ -21,6 +21,7 @@ from coldstart.methods import bundle_folder
 from coldstart.models.recommender import Recommender
 from coldstart.params import Params, parse_section, read_yaml
 from coldstart.recipe import Learning, Recipe
+from lists_asked import assert_unjudged, lists_asked
 
 ROOT = Path(__file__).parents[2]
 MADE = ("bayes_head", "multitask", "finetune", "average", "blend", "list", "student")
@@ -105,6 +106,15 @@ def test_nobody_is_asked_twice(prepared: Prepared) -> None:
     recipe = Recipe.of(params, "ridge", 0)
     with pytest.raises(ArtefactError, match="'noise' was not chosen"):
         Learning(recipe, params, prepared.history(0), Choices()).learn()
+
+
+def test_lists_leave_out_what_evaluation_reads(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists = lists_asked(monkeypatch)
+    asked(prepared, changed(), "list")
+    (found,) = lists
+    assert_unjudged(found, prepared, 0)
 
 
 def test_a_member_without_weight_is_not_learnt_again(prepared: Prepared) -> None:

@@ -14,12 +14,14 @@ import yaml
 import distil
 from coldstart import layout
 from coldstart.combinations import check_params, possible
+from coldstart.data.prepared import Prepared
 from coldstart.errors import ParamsError
 from coldstart.evaluation import leaderboard as board
 from coldstart.methods import fitted_methods, load_method
 from coldstart.params import Params, load_params, parse_section
 from coldstart.stages import evaluate
 from coldstart.stages.combine import MADE_OF, run
+from lists_asked import assert_unjudged, lists_asked
 
 from .test_evaluate import project  # noqa: F401 - a fixture
 
@@ -41,6 +43,18 @@ def test_bundles_load_and_repeat() -> None:
     found = [m for m in fitted_methods(load_params(), 1) if m.name in made_of]
     assert [(m.name, m.seed) for m in found] == [(n, s) for n in made_of for s in (0, 1)]
     assert {load_method(m.folder).kind for m in found} == {"blend", "list", "student"}
+
+
+@pytest.mark.usefixtures("project")
+def test_lists_leave_out_what_evaluation_reads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked, params, prepared = lists_asked(monkeypatch), load_params(), Prepared.load()
+    monkeypatch.setattr(layout, "COMBINATIONS", tmp_path / "combinations")
+    run()
+    runs = [fold for fold in params.prepare.folds for _ in params.meta_train.seeds]
+    for fold, lists in zip(runs, asked, strict=True):
+        assert_unjudged(lists, prepared, fold)
 
 
 @pytest.mark.usefixtures("project")

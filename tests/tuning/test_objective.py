@@ -26,6 +26,7 @@ from coldstart.models.recommender import Recommender
 from coldstart.params import Params
 from coldstart.tuning.objective import JUDGE, Objective
 from coldstart.tuning.target import find_target
+from lists_asked import assert_unjudged, lists_asked
 
 SHOTS = (0, 1, 3, 5, 10)
 
@@ -108,6 +109,20 @@ def test_a_combination_is_judged_as_made_from_the_fitted_methods(
             target.at({"shrinkage": shrinkage}), _no_report
         )
         assert found == pytest.approx(_squared_error(made, prepared, 0) ** 0.5, rel=1e-6)
+
+
+def test_lists_of_a_combination_leave_out_what_a_trial_is_judged_by(
+    params: Params, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = params.combine["list"] | {"rating": "ridge", "draws": 1}
+    params = params.model_copy(update={"combine": {"list": section}})
+    for fold in (0, 1):
+        method = _fitted("ridge", params, prepared, fold, _backbone(fold))
+        method.to_bundle().save(bundle_folder("ridge", fold, 0))
+    asked = lists_asked(monkeypatch)
+    _objective("list", params, prepared, (0, 1))
+    for fold, lists in zip((0, 1), asked, strict=True):
+        assert_unjudged(lists, prepared, fold)
 
 
 def test_a_combination_of_methods_that_the_run_does_not_fit_is_refused(

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from coldstart.data.choices import Choices, Chooser
+from coldstart.data.choices import Choices
 from coldstart.data.episodes import Episodes, History
 from coldstart.models.backbone import Backbone
 from coldstart.models.recommender import Recommender
@@ -28,7 +28,7 @@ class Ingredients:
 
     methods: Mapping[str, Recommender]  # in the order in which the section names them
     history: History
-    validation: Chooser  # what is fitted on validation users goes through `choose`
+    validation: Choices  # what is fitted on validation users goes through `choose`
     backbone: Backbone  # with its cross-fitted tables, which bundles of methods lack
     params: Params
     seed: int
@@ -36,11 +36,10 @@ class Ingredients:
     def lists(self, users: Episodes) -> Lists:
         """How good lists are for the validation users who are asked, by their spare ratings.
 
-        What evaluation reads of the same users is left out of the lists, where it is known.
+        What evaluation reads of the same users is left out of the lists.
         """
-        judged_BX = self.validation.judged_BX if isinstance(self.validation, Choices) else None
-        if judged_BX is None:
-            judged_BX = torch.zeros((users.n_users, 0), dtype=torch.int64)
+        judged_BX = self.validation.judged_BX
+        assert judged_BX is not None, "lists are asked for without what evaluation reads"
         return Lists(users, judged_BX, self.history.like, self.params.prepare.shots)
 
     def episodes(self) -> Sampler:

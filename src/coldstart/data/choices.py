@@ -34,7 +34,7 @@ class Choices:
     made: dict[str, Any] = field(default_factory=dict)
     judged_BX: Tensor | None = None
     """int64, 0 where padded: items of the validation users that evaluation reads, which lists by
-    which something is chosen leave out; None: no lists are measured."""
+    which something is chosen leave out; None: no lists can be measured."""
 
     def choose(self, name: str, how: Callable[[Episodes], Value]) -> Value:
         """Ask validation users, or repeat what they said.

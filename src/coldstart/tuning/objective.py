@@ -21,9 +21,10 @@ from coldstart.baselines import BASELINES
 from coldstart.baselines import check_params as check_baselines
 from coldstart.combinations import COMBINATIONS, possible
 from coldstart.combinations.base import Ingredients
-from coldstart.data.episodes import Episodes, History
+from coldstart.data.choices import Choices
+from coldstart.data.episodes import History
 from coldstart.data.prepared import Prepared
-from coldstart.data.spare import spare_choices, spare_episodes
+from coldstart.data.spare import spare_choices
 from coldstart.errors import ArtefactError, ParamsError
 from coldstart.evaluation.evaluation_set import EvaluationSet, evaluation_set
 from coldstart.evaluation.protocol import evaluate
@@ -53,7 +54,7 @@ class Fold(NamedTuple):
     number: int
     history: History
     users: EvaluationSet  # role validation: what decides
-    spare: Episodes  # the same users, by other ratings: what is fitted on
+    asked: Choices  # the same users, by other ratings: what is fitted on
     backbone: Backbone | None  # None where the backbone is what is tuned
     parts: Mapping[str, Recommender]  # what a combination is made from; of others none
 
@@ -122,16 +123,16 @@ class Objective:
                 raise ArtefactError(f"{folder}: not found; run `dvc repro -s pretrain`")
             backbone = Backbone.from_bundle(Bundle.load(folder))
         users = evaluation_set(self._prepared, self._params, number, "validation")
-        spare = spare_episodes(self._prepared, number)
+        asked = spare_choices(self._prepared, number)
         history = self._prepared.history(number)
         if self._target.group == "baselines" and backbone is not None:
             kind = BASELINES[self._target.name].reads or backbone.kind
             if kind != backbone.kind:
                 pretrain, seed = self._params.pretrain, self._params.seed
-                backbone = fit_backbone(kind, history, spare, pretrain, seed)
+                backbone = fit_backbone(kind, history, asked, pretrain, seed)
         folders = parts(self._target, self._params, number)
         fitted = {name: load_method(folder) for name, folder in folders.items()}
-        return Fold(number, history, users, spare, backbone, fitted)
+        return Fold(number, history, users, asked, backbone, fitted)
 
     def _error(self, model: Recommender, fold: Fold) -> float:
         shots = self._params.prepare.shots
@@ -149,13 +150,13 @@ class Objective:
     def _fit_backbone(self, fold: Fold, section: Section, watch: Any) -> Recommender:
         params, seed = self._params.pretrain, self._params.seed
         changed = params.model_copy(update={self._target.name: section})
-        backbone = fit_backbone(self._target.name, fold.history, fold.spare, changed, seed)
-        return BASELINES[JUDGE].fit(fold.history, backbone, fold.spare, self._judge, seed)
+        backbone = fit_backbone(self._target.name, fold.history, fold.asked, changed, seed)
+        return BASELINES[JUDGE].fit(fold.history, backbone, fold.asked, self._judge, seed)
 
     def _fit_baseline(self, fold: Fold, section: Section, watch: Any) -> Recommender:
         assert fold.backbone is not None
         return BASELINES[self._target.name].fit(
-            fold.history, fold.backbone, fold.spare, section, self._params.seed
+            fold.history, fold.backbone, fold.asked, section, self._params.seed
         )
 
     def _combine(self, fold: Fold, section: Section, watch: Any) -> Recommender:
@@ -163,7 +164,7 @@ class Objective:
         ingredients = Ingredients(
             methods=fold.parts,
             history=fold.history,
-            validation=fold.spare,
+            validation=fold.asked,
             backbone=fold.backbone,
             params=self._params,
             seed=self._params.meta_train.seeds[0],
@@ -187,7 +188,7 @@ class Objective:
                 learner.to(usable(params.device)),
                 params,
                 fold.history,
-                spare_choices(self._prepared, fold.number),
+                fold.asked,
                 seed,
                 Checkpoints(Path(folder)),
                 Interrupt(),
