@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pandas as pd
 import torch
@@ -34,17 +35,19 @@ from coldstart.data.spare import spare_choices
 from coldstart.data.tables import prepare_source
 from coldstart.evaluation.evaluation_set import evaluation_set
 from coldstart.evaluation.leaderboard import compare, leaderboard
+from coldstart.evaluation.metrics import ALL_SHOTS, METRICS
 from coldstart.evaluation.protocol import evaluate
 from coldstart.models.backbone import Backbone
 from coldstart.models.backbones import fit_backbone
 from coldstart.models.heads import HEADS
-from coldstart.models.recommender import Prediction
+from coldstart.models.recommender import Prediction, State, named, part_of
 from coldstart.params import Feature, Params, load_params, parse_section
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.fold import train
 from coldstart.training.interrupt import Interrupt
+from unbundled import Unbundled
 
-METRICS = ("rmse", "nll")
+SHOWN = ("rmse", "nll")
 NOISE = {"log_shape", "noise_2"}
 COVARIANCE = {"lower_EE", "log_diagonal_E"}
 SAME_FOR_ALL = 20.0
@@ -70,14 +73,15 @@ def ladder() -> Iterator[tuple[str, Variant]]:
     """Rows of the table, each with one part more."""
     row = Variant()
     yield "vbpmf without side information", row
-    for what, more in {
+    side_information: dict[str, tuple[Feature, ...]] = {
         "+ user attributes": ("attributes",),
         "+ genres and year": ("genres", "year"),
         "+ knowledge graph": ("graph",),
-    }.items():
+    }
+    for what, more in side_information.items():
         row = replace(row, features=(*row.features, *more))
         yield what, row
-    for what, part in {
+    parts: dict[str, dict[str, Any]] = {
         "+ noise of each historical user": {"user_noise": True},
         "+ relevance of each attribute": {"relevance": True},
         "+ who rates an item": {"audience": True},
@@ -90,7 +94,8 @@ def ladder() -> Iterator[tuple[str, Variant]]:
         },
         "+ three seeds, averaged": {"seeds": 3},
         "+ title text": {"features": (*row.features, "title")},
-    }.items():
+    }
+    for what, part in parts.items():
         row = replace(row, **part)
         yield what, row
 
@@ -109,30 +114,44 @@ class PartlyTrained(BayesHead):
         }
 
 
-class Mixture:
+class Mixture(Unbundled):
     """Mean and variance of the mixture of several models' predictions."""
+
+    kind: ClassVar[str] = "mixture"
 
     def __init__(self, members: list[BayesHead]) -> None:
         self.members, self.n_items = members, members[0].n_items
 
-    def adapt(self, support: Support) -> dict[str, Tensor]:
+    def adapt(self, support: Support) -> State:
         """The states of all members."""
         return {
-            f"{i}.{name}": value
+            name: value
             for i, member in enumerate(self.members)
-            for name, value in member.adapt(support).items()
+            for name, value in named(member.adapt(support), f"{i}.").items()
         }
 
-    def score(self, state: dict[str, Tensor], items_BQ: Tensor) -> Prediction:
+    def score(self, state: State, items_BQ: Tensor) -> Prediction:
         """See :class:`Mixture`."""
-        found = []
-        for i, member in enumerate(self.members):
-            own = {n.partition(".")[2]: v for n, v in state.items() if n.startswith(f"{i}.")}
-            found.append(member.score(own, items_BQ))
-        mean_MBQ = torch.stack([prediction.mean for prediction in found])
-        variance_MBQ = torch.stack([prediction.variance for prediction in found])
-        spread_BQ = mean_MBQ.var(0, correction=0)
-        return Prediction(mean_MBQ.mean(0), variance_MBQ.mean(0) + spread_BQ)
+        return _mixed(
+            member.score(part_of(state, f"{i}."), items_BQ) for i, member in enumerate(self.members)
+        )
+
+    def score_catalogue(self, state: State) -> Prediction:
+        """As :meth:`score`."""
+        return _mixed(
+            member.score_catalogue(part_of(state, f"{i}.")) for i, member in enumerate(self.members)
+        )
+
+
+def _mixed(found: Iterable[Prediction]) -> Prediction:
+    means, variances = [], []
+    for mean, variance in found:
+        assert variance is not None, "every member predicts one"
+        means.append(mean)
+        variances.append(variance)
+    mean_MBQ = torch.stack(means)
+    spread_BQ = mean_MBQ.var(0, correction=0)
+    return Prediction(mean_MBQ.mean(0), torch.stack(variances).mean(0) + spread_BQ)
 
 
 def backbone(
@@ -175,8 +194,8 @@ def flagship(
         checkpoints = Checkpoints(Path(folder))
         history, validation = prepared.history(fold), spare_choices(prepared, fold)
         trained = train(start, params, history, validation, seed, checkpoints, Interrupt())
-    learner: BayesHead = trained.learner
-    return learner
+    assert isinstance(trained.learner, BayesHead)
+    return trained.learner
 
 
 def prepared_with(source: Source, params: Params, features: tuple[Feature, ...]) -> Prepared:
@@ -210,12 +229,13 @@ def differences(users: pd.DataFrame, params: Params) -> pd.DataFrame:
     """Each row minus the row above, in each metric."""
     names = users["method"].unique().tolist()
     pairs = list(zip(names[1:], names[:-1], strict=True))
-    return pd.concat([compare(users, pairs, m, params.evaluate, params.seed) for m in METRICS])
+    shown = [METRICS[name] for name in SHOWN]
+    return pd.concat([compare(users, pairs, m, params.evaluate, params.seed) for m in shown])
 
 
 def markdown(levels: pd.DataFrame, steps: pd.DataFrame, metric: str) -> Iterable[str]:
     shown, against = (table[table["metric"] == metric] for table in (levels, steps))
-    shots = sorted(shown["k"].unique())
+    shots = sorted(k for k in shown["k"].unique() if k != ALL_SHOTS)
     yield f"| {metric} | " + " | ".join(f"K={k}" for k in shots) + " |"
     yield "|---|" + "--:|" * len(shots)
     for name in shown["method"].unique():
@@ -242,12 +262,12 @@ def main() -> None:
     torch.set_num_threads(params.threads)
     users = results(params)
     levels = leaderboard(users, pd.DataFrame(), params.evaluate, params.seed)
-    levels, steps = levels[levels["metric"].isin(METRICS)], differences(users, params)
+    levels, steps = levels[levels["metric"].isin(SHOWN)], differences(users, params)
     if options.json:
         tables = {"rows": levels, "differences": steps}
         print(json.dumps({n: json.loads(t.to_json(orient="records")) for n, t in tables.items()}))
         return
-    for metric in METRICS:
+    for metric in SHOWN:
         print("\n".join(markdown(levels, steps, metric)), end="\n\n")
 
 

@@ -47,10 +47,11 @@ def random_backbone() -> Backbone:
         noise=torch.tensor(0.8),
         choice_JD=0.1 * torch.randn(FACTORS + 1 + SIDE, FACTORS, generator=generator),
         choice_damping=torch.tensor(5.0),
+        like=torch.tensor(3.5),
         covariance_NDD=root_NDD @ root_NDD.mT,
         exposed_CN=torch.rand(TABLES, N_ITEMS, generator=generator),
         exposure_CNE=0.1 * torch.randn(TABLES, N_ITEMS, EXPOSURE, generator=generator),
-        exposure_FE=0.1 * torch.randn(ATTRIBUTES, EXPOSURE, generator=generator),
+        exposure_CFE=0.1 * torch.randn(TABLES, ATTRIBUTES, EXPOSURE, generator=generator),
         exposure_noise=torch.tensor(0.4),
     )
 

@@ -87,7 +87,8 @@ def judged(
     """What there is to read of a fold and seed."""
     target = evaluation_set(prepared, params, fold, "validation")
     spare, query = spare_episodes(prepared, fold), target.episodes
-    on_spare, on_query = {}, {}
+    on_spare: dict[str, Tensor] = {}
+    on_query: dict[str, Tensor] = {}
     for name in names:
         method = load_method(bundle_folder(name, fold, 0 if name in BASELINES else seed))
         for episodes, into in ((spare, on_spare), (query, on_query)):

@@ -30,7 +30,7 @@ from coldstart.combinations._student_list import ListHead
 from coldstart.combinations.base import Ingredients
 from coldstart.combinations.blend import Blend
 from coldstart.combinations.lessons import components
-from coldstart.combinations.list import List
+from coldstart.combinations.list import List, ListParams
 from coldstart.combinations.student import Student, start
 from coldstart.data.choices import Choices
 from coldstart.data.episodes import Episodes, EpisodeSampler, History
@@ -167,7 +167,7 @@ def checks(data: Data, params: Params) -> Iterator[tuple[str, Callable[[str], Te
 
 def listing(blend: Blend, data: Data, params: Params) -> Recommender:
     """The list with the ratings of a blend."""
-    section = List.Params.model_validate(params.combine["list"] | {"rating": Blend.kind})
+    section = ListParams.model_validate(params.combine["list"] | {"rating": Blend.kind})
     backbone = data.backbones[params.pretrain.backbone]
     unjudged_BX = data.validation.items_BQ[:, :0]  # nobody is evaluated here
     asked = Choices(data.validation, judged_BX=unjudged_BX)

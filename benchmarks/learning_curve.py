@@ -35,6 +35,7 @@ from coldstart.data.spare import spare_choices
 from coldstart.data.tables import prepare_source
 from coldstart.evaluation.evaluation_set import evaluation_set
 from coldstart.evaluation.leaderboard import compare, leaderboard
+from coldstart.evaluation.metrics import METRICS
 from coldstart.evaluation.protocol import evaluate
 from coldstart.models.heads import HEADS
 from coldstart.models.recommender import Recommender
@@ -93,8 +94,8 @@ def results(params: Params, names: tuple[str, ...]) -> pd.DataFrame:
             n_users = len(part.role_users(fold, "historical"))
             for name, model in fitted(part, params, fold, names).items():
                 found = evaluate(model, target, prepared.shots, catalogue=False).users
-                labels = {"method": name, "fold": fold, "seed": 0, "role": "cold"}
-                frames.append(found.assign(**labels, share=share, n_users=n_users))
+                found = found.assign(method=name, fold=fold, seed=0, role="cold")
+                frames.append(found.assign(share=share, n_users=n_users))
             print(f"fold {fold}, {n_users} historical users: done", file=sys.stderr)
     return pd.concat(frames, ignore_index=True)
 
@@ -108,7 +109,7 @@ def summary(users: pd.DataFrame, params: Params) -> dict[str, Any]:
         levels.append(rows[rows["metric"] == "rmse"].assign(**size))
         others = [name for name in part["method"].unique() if name != FLAGSHIP]
         pairs = [(FLAGSHIP, name) for name in others]
-        differences.append(compare(part, pairs, "rmse", params.evaluate, 0).assign(**size))
+        differences.append(compare(part, pairs, METRICS["rmse"], params.evaluate, 0).assign(**size))
     tables = {"rows": pd.concat(levels), "differences": pd.concat(differences)}
     found = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
     cold = users.groupby("fold")["user"].nunique()

@@ -57,7 +57,8 @@ def of_seed(source: Source, params: Params, seed: int) -> pd.DataFrame:
         for name, model in fit_baselines(history, validation, params, backbones, PROTOTYPES):
             found.append(evaluate(model, cold, SHOTS, catalogue=False).users.assign(method=name))
     mse = pd.concat(found).groupby(["method", "k"])["mse"].mean()
-    return np.sqrt(mse).rename("rmse").reset_index().assign(seed=seed)
+    rows: pd.DataFrame = np.sqrt(mse).rename("rmse").reset_index()
+    return rows.assign(seed=seed)
 
 
 def run(seeds: int) -> pd.DataFrame:

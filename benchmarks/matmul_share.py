@@ -37,11 +37,11 @@ def medians(steps: Mapping[K, tuple[Step, int]], rounds: int) -> dict[K, float]:
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-class Products(TorchDispatchMode):
+class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Collects the matrix products that run inside, with their operands."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[tuple[Any, tuple[Tensor, ...]]] = []
         self.flops = 0
 

@@ -101,7 +101,8 @@ def ours(net: nn.Sequential, batch: Tasks) -> Callable[[], Gradient]:
 
 
 def _collected(net: nn.Sequential) -> Gradient:
-    values = [p.grad.T if p.dim() == 2 else p.grad[None] for p in net.parameters()]
+    gradients = [p.grad for p in net.parameters() if p.grad is not None]
+    values = [gradient.T if gradient.dim() == 2 else gradient[None] for gradient in gradients]
     return {name: value.clone() for name, value in zip(NAMES, values, strict=True)}
 
 

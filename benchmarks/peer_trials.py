@@ -103,7 +103,7 @@ def choose(name: str, peer: Peer, context: Context, most: int) -> dict[str, Any]
     chosen = {}
     for fold in folds:
         losses = losses_without(validation, context.prepared.role_users(fold, "cold"), peer)
-        best = int(losses.idxmin())
+        best = int(str(losses.idxmin()))
         chosen[fold] = settings[best]
         cold = trial(name, peer, context, fold, "cold", settings[best])
         frames.append(cold.assign(method=name, fold=fold, seed=0, role="cold"))

@@ -130,7 +130,8 @@ def ratings() -> list[str]:
     }
     body = []
     for method, row in values.loc[rmse.index].iterrows():
-        cells = [f"**{v:.3f}**" if v == best[name] else f"{v:.3f}" for name, v in row.items()]
+        both = zip(row, best.values(), strict=True)
+        cells = [f"**{v:.3f}**" if v == top else f"{v:.3f}" for v, top in both]
         body.append([str(method), *cells])
     return markdown(["method", *values], body)
 
@@ -151,7 +152,7 @@ def rows(methods: Sequence[str]) -> list[str]:
     body = []
     for method in methods:
         cells = ["" if method == REFERENCE else _at(compare_rows(method, REFERENCE, "rmse"))]
-        body.append([method, *(_short(value, "") for value in rmse.loc[method]), *cells])
+        body.append([method, *(_short(value, "") for value in rmse.T[method]), *cells])
     header = [f"K={k}" for k in rmse] + [f"minus {REFERENCE}, K={AT}"]
     return markdown(["RMSE, cold users", *header], body)
 
@@ -207,7 +208,7 @@ def _refreshed(path: Path, run: str) -> str:
 
 
 def _at(found: pd.DataFrame) -> str:
-    return _difference(found.set_index("k").loc[AT])
+    return _difference(found[found["k"] == AT].iloc[0])
 
 
 def _difference(row: pd.Series) -> str:

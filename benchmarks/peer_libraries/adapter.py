@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -17,8 +17,8 @@ from torch import Tensor
 from coldstart.data.episodes import History, Support
 from coldstart.data.prepared import Prepared
 from coldstart.data.units import Unit
-from coldstart.models.bundle import Bundle
-from coldstart.models.recommender import Prediction, Recommender, State
+from coldstart.models.recommender import Prediction, State
+from unbundled import Unbundled
 
 Setting = dict[str, Any]
 Floats = NDArray[np.float32]
@@ -87,7 +87,7 @@ def complete(scores_BN: Floats, fallback_N: Floats, *, rating: bool) -> Floats:
 
 
 @dataclass(frozen=True)
-class PeerRecommender(Recommender):
+class PeerRecommender(Unbundled):
     """Adapting asks the library once for all scores; the state is what it answered.
 
     A library that predicts ratings reads and predicts rating points, this adapter targets in
@@ -119,19 +119,6 @@ class PeerRecommender(Recommender):
     def score_catalogue(self, state: State) -> Prediction:
         """All of them."""
         return Prediction(state["score_BN"])
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Refused: a peer is compared in the process that fitted it."""
-        raise NotImplementedError("a peer has no bundle")
-
-    def config(self) -> dict[str, Any]:
-        """Refused, as :meth:`tensors`."""
-        raise NotImplementedError("a peer has no bundle")
-
-    @classmethod
-    def from_bundle(cls, bundle: Bundle) -> Self:
-        """Refused, as :meth:`tensors`."""
-        raise NotImplementedError("a peer has no bundle")
 
 
 def recommender(peer: Peer, prepared: Prepared, fold: int, setting: Setting) -> PeerRecommender:

@@ -96,7 +96,8 @@ def nearest_users(
 
 def _unit(rows: csr_matrix) -> csr_matrix:
     norm = np.sqrt(np.asarray(rows.multiply(rows).sum(1)).ravel())
-    return diags(1 / np.where(norm > 0, norm, 1)) @ rows
+    unit: csr_matrix = diags(1 / np.where(norm > 0, norm, 1)) @ rows
+    return unit
 
 
 def fit_user_knn(prepared: Prepared, fold: int, setting: Setting) -> Scorer:

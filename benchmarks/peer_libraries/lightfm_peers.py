@@ -73,7 +73,7 @@ def _indicators(features: Floats) -> csr_matrix:
 
 def _with_own(indicators: csr_matrix) -> csr_matrix:
     own = identity(indicators.shape[0], dtype=np.float32)
-    return hstack([indicators, own]).tocsr()
+    return csr_matrix(hstack([indicators, own]))
 
 
 def _mean(weights_BN: csr_matrix, item_ND: Floats) -> Floats:
