@@ -21,6 +21,9 @@ _A_TEST_FAILED = 1  # of pytest; anything else may be said of a test that is no 
 FAILED = "failed.txt"
 """In a copy: the test that failed."""
 PRELOADED = ["torch", "pandas", "scipy.stats", "scipy.sparse.linalg", "pytest", "safetensors.torch"]
+PRELOADED += ["pydantic", "yaml", "hypothesis"]
+PLUGINS = ("pytest_timeout",)
+"""Of pytest: loading whatever else is installed takes longer than most tests."""
 
 
 class Verdict(NamedTuple):
@@ -50,10 +53,15 @@ def run_tests(folder: Path, tests: tuple[str, ...]) -> None:
     sys.path[:] = [str(folder / "src"), str(folder), *(p for p in sys.path if p != str(ROOT))]
     for name in [n for n in sys.modules if n.split(".")[0] in ("tests", "coldstart")]:
         del sys.modules[name]
-    os.environ["PYTHONPATH"] = str(folder / "src")
+    os.environ |= {"PYTHONPATH": str(folder / "src"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    import hypothesis
     import pytest
 
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--rootdir={folder}"]
+    found_is_enough = (hypothesis.Phase.explicit, hypothesis.Phase.generate)  # not the smallest
+    hypothesis.settings.register_profile("mutants", phases=found_is_enough, database=None)
+    hypothesis.settings.load_profile("mutants")
+    options = ["-x", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}"]
+    options += [f"-p{plugin}" for plugin in PLUGINS]
     options.append(f"--basetemp={folder / 'temporary'}")
     found = pytest.main([*options, *tests], plugins=[_Reporter(folder / FAILED)])
     os._exit(int(found))
