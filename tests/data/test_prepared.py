@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from coldstart.data.prepared import Prepared
+from coldstart.data.prepared import TABLES, Prepared
 from coldstart.data.sources import folder_digest, read_source
 from coldstart.data.tables import prepare_source
 from coldstart.data.units import Unit
@@ -87,7 +87,18 @@ def test_segments_of_attributes_of_any_name(crowded: Prepared, prepared: Prepare
 
 def test_round_trip_keeps_bytes(prepared: Prepared, tmp_path: Path) -> None:
     prepared.save(tmp_path / "a")
-    Prepared.load(tmp_path / "a").save(tmp_path / "b")
+    loaded = Prepared.load(tmp_path / "a")
+    loaded.save(tmp_path / "b")
+    assert folder_digest(tmp_path / "a") == folder_digest(tmp_path / "b")
+    for name in TABLES:
+        pd.testing.assert_frame_equal(getattr(loaded, name), getattr(prepared, name))
+
+
+def test_the_order_of_a_summary_changes_no_byte(prepared: Prepared, tmp_path: Path) -> None:
+    turned = dict(reversed(prepared.summary.items()))
+    assert list(turned) != list(prepared.summary)
+    prepared.save(tmp_path / "a")
+    replace(prepared, summary=turned).save(tmp_path / "b")
     assert folder_digest(tmp_path / "a") == folder_digest(tmp_path / "b")
 
 
@@ -116,6 +127,14 @@ def test_history_is_of_historical_users_only(prepared: Prepared) -> None:
         assert set(history.users_R.tolist()) <= set(prepared.role_users(fold, "historical"))
         keys = history.users_R * history.n_items + history.items_R
         assert torch.equal(keys, keys.sort().values)
+
+
+def test_the_last_second_of_history_is_history(prepared: Prepared) -> None:
+    ratings = prepared.ratings.assign(timestamp=prepared.ratings["item"] * 10)
+    cut = replace(prepared, ratings=ratings, summary=prepared.summary | {"cut": 200})
+    old = ratings["user"].isin(prepared.role_users(0, "historical"))
+    assert (ratings[old]["item"] == 20).any()
+    assert cut.history_rows(0).equals(ratings[old & (ratings["item"] <= 20)])
 
 
 def _rated(prepared: Prepared) -> pd.DataFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pandas as pd
 import pytest
 import torch
 
@@ -52,16 +51,19 @@ def test_without_any_the_query_has_to_do(prepared: Prepared) -> None:
 
 
 def test_after_the_cut_nothing_is_read(prepared: Prepared) -> None:
-    ratings = prepared.ratings.assign(timestamp=pd.Series(range(len(prepared.ratings))))
-    cut = len(ratings) // 2
-    early = replace(prepared, ratings=ratings, summary=prepared.summary | {"cut": cut})
+    """Up to the cut, which is the second of item 20, everything is that is not in the episode."""
+    judged = prepared.eval_episodes(0, "validation")
+    ratings = prepared.ratings.assign(timestamp=prepared.ratings["item"] * 10)
+    early = replace(prepared, ratings=ratings, summary=prepared.summary | {"cut": 200})
     found = spare_episodes(early, 0)
-    for row, user in enumerate(found.users_B.tolist()):
-        read = ratings[
-            (ratings["user"] == user)
-            & ratings["item"].isin(found.items_BQ[row][found.mask_BQ[row]].tolist())
-        ]
-        assert (read["timestamp"] <= cut).all()
+    left = {int(u): set(_left(prepared, row)) for row, u in enumerate(judged.users_B)}
+    assert any(20 in items for items in left.values())
+    read = {
+        user: set(found.items_BQ[row][found.mask_BQ[row]].tolist())
+        for row, user in enumerate(found.users_B.tolist())
+    }
+    until = {user: {item for item in items if item <= 20} for user, items in left.items()}
+    assert read == {user: items for user, items in until.items() if items}
 
 
 def test_lists_leave_out_what_evaluation_reads(prepared: Prepared) -> None:

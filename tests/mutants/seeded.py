@@ -18,7 +18,12 @@ from tests.mutants.mutant import PACKAGE, ROOT, Mutant, for_pytest, the_file
 MODULES: dict[str, tuple[str, ...]] = {
     "splits.py": ("test_splits.py", "test_prepared.py"),
     "prepared.py": ("test_prepared.py", "test_past.py"),
-    "data/tables.py": ("test_prepared.py", "test_prepare.py", "test_past.py"),
+    "data/tables.py": (
+        "data/test_tables.py",
+        "test_prepared.py",
+        "test_prepare.py",
+        "test_past.py",
+    ),
     "spare.py": ("test_spare.py",),
     "episodes.py": ("test_episodes.py", "test_negatives.py"),
     "foldin.py": ("test_foldin.py",),
@@ -36,7 +41,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "experiment.py": ("test_experiment.py", "test_evaluate.py"),
     "gate.py": ("test_gate.py",),
     "gating.py": ("test_gating.py",),
-    "hearing.py": ("test_gating.py",),
+    "hearing.py": ("test_hearing.py", "test_gating.py"),
     "evaluation/refresh.py": ("test_refresh.py",),
     "as_served.py": ("test_as_served.py",),
     "recipe/recipe.py": ("test_recipe.py",),
