@@ -3,9 +3,11 @@
     python benchmarks/before.py OLDER                # OLDER: a checkout with a finished dvc repro
     python benchmarks/before.py OLDER --page docs/benchmarks/before.md
 
-Both have run the same data, folds and seed, so the same cold users were asked for the same ratings.
-A difference is the RMSE here minus the RMSE there, with the interval of the paired bootstrap. What
-is new here may be compared with what it took the place of: ``list=blend``.
+Both have run the same data, folds and seeds, so the same cold users were asked for the same
+ratings. A difference is the RMSE here minus the RMSE there, each the root of the mean over users of
+a user's squared error, which is a mean over training seeds; with the interval of the paired
+bootstrap over users. What is new here may be compared with what it took the place of:
+``list=blend``.
 """
 
 from __future__ import annotations
@@ -26,16 +28,33 @@ from coldstart.params import load_params
 
 RESULTS = layout.EVALUATION / USERS
 PAIRS = ("list=blend", "blend", "bayes_head", "multitask", "vbpmf", "vbpmf_implicit", "ridge")
-HEAD = "RMSE in rating points, this checkout minus the older one, {} cold users."
+HEAD = (
+    "RMSE in rating points, this checkout minus the older one; {users} cold users, folds: {folds}; "
+    "training seeds, over which squared errors are averaged: {seeds}."
+)
 
 
-def errors_of(path: Path, method: str) -> pd.DataFrame:
-    """Squared errors of cold users, mean over seeds: a row per user and fold, a column per K."""
+def rows_of(path: Path, method: str) -> pd.DataFrame:
+    """What was measured of a method on cold users.
+
+    Raises:
+        EvaluationError: nothing.
+    """
     rows = pd.read_parquet(path)
     rows = rows[(rows["role"] == "cold") & (rows["method"] == method)]
     if rows.empty:
         raise EvaluationError(f"{path}: no method {method}")
+    return rows
+
+
+def errors_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """Squared errors, mean over seeds: a row per user and fold, a column per K."""
     return rows.pivot_table(index=["fold", "user"], columns="k", values="mse")
+
+
+def runs_of(rows: pd.DataFrame) -> set[tuple[int, int]]:
+    """Fold and training seed of everything that was fitted; of a baseline the seed is 0."""
+    return set(zip(rows["fold"].tolist(), rows["seed"].tolist(), strict=True))
 
 
 def differences(
@@ -57,20 +76,33 @@ def differences(
 
 
 def table(older: Path, pairs: Sequence[str], resamples: int, seed: int) -> str:
-    """Markdown."""
+    """Markdown, with how many users, folds and seeds it is of.
+
+    Raises:
+        EvaluationError: the two sides are no comparison.
+    """
     lines: list[str] = []
+    runs: set[tuple[int, int]] = set()
+    n_users = 0
     for pair in pairs:
         ours, _, theirs = pair.partition("=")
-        here, there = errors_of(RESULTS, ours), errors_of(older / RESULTS, theirs or ours)
-        found, low, high = differences(here, there, resamples, seed)
+        rows, old = rows_of(RESULTS, ours), rows_of(older / RESULTS, theirs or ours)
+        if runs_of(rows) != runs_of(old):
+            raise EvaluationError(
+                f"{pair}: the two checkouts have other folds or seeds, as (fold, seed) "
+                f"{sorted(runs_of(rows))} here and {sorted(runs_of(old))} in {older}"
+            )
+        here = errors_of(rows)
+        found, low, high = differences(here, errors_of(old), resamples, seed)
+        runs, n_users = runs | runs_of(rows), len(here)
         if not lines:
             shots = [f"K={k}" for k in here.columns]
-            lines = [HEAD.format(len(here)), "", f"| method | {' | '.join(shots)} |"]
-            lines.append("|---|" + "--:|" * len(shots))
+            lines = ["", f"| method | {' | '.join(shots)} |", "|---|" + "--:|" * len(shots)]
         cells = [f"{d:+.4f} [{a:+.4f}, {b:+.4f}]" for d, a, b in zip(found, low, high, strict=True)]
         name = f"{ours} minus {theirs}" if theirs else ours
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    folds, seeds = (", ".join(map(str, sorted(set(part)))) for part in zip(*runs, strict=True))
+    return "\n".join([HEAD.format(users=n_users, folds=folds, seeds=seeds), *lines]) + "\n"
 
 
 def main() -> None:
