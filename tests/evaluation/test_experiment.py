@@ -18,6 +18,7 @@ from coldstart.evaluation.summary import Candidate, Summary
 from coldstart.methods import FittedMethod
 from coldstart.params import Goal, Params
 from coldstart.reporting.parts import cards
+from coldstart.schema import USER_METRICS
 
 from .conftest import Fixed
 
@@ -64,6 +65,14 @@ def test_a_goal_that_nobody_of_a_role_can_reach_is_said(params: Params, role: st
     users.loc[users["role"] == role, "list_recall@10"] = float("nan")
     with pytest.raises(EvaluationError, match=f"no {role} user likes anything.*data.like = 4 or"):
         require_goal(users, _params(params, "list"))
+
+
+def test_results_begin_with_whose_they_are() -> None:
+    rows = pd.DataFrame({"user": [3, 4], "key": ["a", "b"], "k": [0, 0], "mse": [1.0, 2.0]})
+    found = experiment._labelled(FittedMethod("m", 2, 1, Path()), "cold", rows)
+    assert found.dtypes.drop("mse").astype(str).to_dict() == USER_METRICS
+    assert found.columns.tolist() == [*USER_METRICS, "mse"]
+    assert found.iloc[1].tolist() == ["m", 2, 1, "cold", 4, "b", 0, 2.0]
 
 
 def test_equal_methods_go_to_the_simpler(params: Params) -> None:

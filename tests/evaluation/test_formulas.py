@@ -38,6 +38,17 @@ def test_padding_does_not_count() -> None:
     assert math.isnan(found[1].item())
 
 
+def test_padding_changes_no_order() -> None:
+    """Of two items the worse is on top, whatever stands where the query ends."""
+    seen = torch.tensor([[True, True, False, False]])
+    scores, gains = row(2, 1, 9, 0), row(1, 3, 15, 15)
+    found = formulas.graded_ndcg(scores, gains, seen, NO_TIES[:, :4], 5)
+    second = 1 / math.log2(3)
+    assert found.item() == pytest.approx((1 + 3 * second) / (3 + 1 * second))
+    liked = torch.tensor([[True, False, False, True]])
+    assert formulas.auc(scores, liked, seen).item() == 1
+
+
 def test_log_loss_by_hand() -> None:
     found = formulas.log_loss(row(0.8, 0.4), row(1, 0), mask(2))
     assert found.item() == pytest.approx(-(math.log(0.8) + math.log(0.6)) / 2, rel=1e-6)
@@ -90,6 +101,18 @@ def test_graded_ndcg_is_one_for_the_best_order_and_less_for_the_worst(
     worst = formulas.graded_ndcg(row(1, 2, 3), gains, mask(3), NO_TIES[:, :3], 5)
     assert best.item() == 1
     assert 0 < worst.item() < 1
+
+
+def test_discounts_by_hand() -> None:
+    assert formulas.discounts(4).tolist() == [1, 1 / math.log2(3), 1 / 2, 1 / math.log2(5)]
+
+
+def test_a_small_gain_is_a_gain() -> None:
+    """The worse of two of less than one in all is on top."""
+    gains = row(0.25, 0.5)
+    found = formulas.graded_ndcg(row(2, 1), gains, mask(2), NO_TIES[:, :2], 5)
+    second = 1 / math.log2(3)
+    assert found.item() == pytest.approx((0.25 + 0.5 * second) / (0.5 + 0.25 * second))
 
 
 def test_where_nothing_gains_any_order_is_the_best() -> None:

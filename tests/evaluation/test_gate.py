@@ -168,6 +168,70 @@ def test_each_other_condition_stops_it(name: str, changes: dict[str, Any]) -> No
     assert failed(decided(contest(0.2), **changes)) == {name}
 
 
+def exactly(gain: float, worse: float = 1.0) -> Decided:
+    """Everybody gains the same in lists, and the squared error is ``worse`` times the other's.
+
+    Numbers that a float holds exactly, and limits of a quarter.
+    """
+    rows = pd.DataFrame({"method": np.repeat(["new", "old"], N), "user": [*range(N)] * 2, "k": 5})
+    new = rows["method"] == "new"
+    rows = rows.assign(**{"list_recall@10": 0.5 + gain * new, "mse": np.where(new, worse, 1.0)})
+    limits = dict.fromkeys(("min_improvement", "max_rating_loss", "max_segment_regression"), 0.25)
+    gate = GATE.model_copy(update=limits)
+    return decided(contest(0, rows=rows), gate, goal="list", adapt_ms=GATE.max_adapt_ms)
+
+
+def test_at_its_limit_a_loss_is_borne_and_a_gain_is_not_enough() -> None:
+    """The root of 1.5625 is 1.25; what takes as long as it may is in time."""
+    assert failed(exactly(0.25, worse=1.5625)) == {"improvement"}
+    assert failed(exactly(0.2501, worse=1.5626)) == {"rmse"}
+    assert failed(exactly(-0.25)) == {"improvement"}
+    assert failed(exactly(-0.2501)) == {"improvement", "segments"}
+
+
+def test_a_loss_of_ratings_is_a_share_of_the_error_of_the_other() -> None:
+    """4.5 is an eighth above 4, and .5 is an eighth of 4."""
+    rows = lists(0.2).rows
+    errs = np.where(rows["method"] == "new", 4.5**2, 4.0**2)
+    checks = decided(replace(lists(0.2), rows=rows.assign(mse=errs)), goal="list").checks
+    assert [check.value for check in checks if check.name == "rmse"] == [0.125]
+
+
+def test_of_two_that_never_err_neither_loses_ratings() -> None:
+    decision = decided(replace(lists(0.2), rows=lists(0.2).rows.assign(mse=0.0)), goal="list")
+    assert decision.promote
+    assert [check.value for check in decision.checks if check.name == "rmse"] == [0.0]
+
+
+def test_a_gain_is_the_mean_over_all_k() -> None:
+    """A quarter at one, three quarters at the other."""
+    one, other = (lists(0.0).rows.assign(k=k) for k in (0, 5))
+    both = pd.concat([one, other])
+    at = 0.25 * (both["k"] == 0) + 0.75 * (both["k"] == 5)
+    both["list_recall@10"] = at * (both["method"] == "new")
+    decision = decided(replace(lists(0.0), rows=both), goal="list")
+    assert decision.evidence["difference"] == {"mean": 0.5, "low": 0.5, "high": 0.5}
+    assert decision.evidence["shots"] == [0, 5]
+    assert {row["gain"] for row in decision.evidence["segments"]} == {0.5}
+
+
+def test_where_no_segment_is_large_enough_none_stops_it() -> None:
+    segments = pd.DataFrame({"user": range(N), "band": [str(n // 19) for n in range(N)]})
+    decision = decided(contest(0.2, segments=segments))
+    assert decision.promote
+    (check,) = (check for check in decision.checks if check.name == "segments")
+    assert check.value is None
+    assert check.text == "no segment has 20 users"
+    assert not any(row["gates"] for row in decision.evidence["segments"])
+
+
+def test_a_segment_of_just_enough_users_gates() -> None:
+    gain = np.full(N, 0.4)
+    gain[:20] = -0.3
+    segments = pd.DataFrame({"user": range(N), "gender": ["F"] * 20 + ["M"] * 80})
+    assert failed(decided(contest(gain, segments=segments))) == {"segments"}
+
+
 @pytest.mark.parametrize("champion", [False, True])
 def test_the_reference_itself_becomes_the_first_champion(champion: bool) -> None:
     """Over none it is better; over itself it is not."""
@@ -176,6 +240,7 @@ def test_the_reference_itself_becomes_the_first_champion(champion: bool) -> None
     assert failed(decision) == ({"improvement"} if champion else set())
     assert "improvement" in {check.name for check in decision.checks}
     assert decision.evidence["difference"] == {"mean": 0, "low": 0, "high": 0}
+    assert [check.value for check in decision.checks if check.name == "improvement"] == [0.0]
 
 
 def test_another_baseline_must_beat_the_reference_to_be_first() -> None:
@@ -186,6 +251,8 @@ def test_the_evidence_is_json_and_repeats() -> None:
     first, again = decided(contest(0.2)), decided(contest(0.2))
     assert json.dumps(first.evidence, allow_nan=False) == json.dumps(again.evidence)
     assert first == again
+    for row in first.evidence["segments"]:
+        assert row["gain"] == round(row["gain"], 6)
 
 
 def test_different_users_cannot_be_compared() -> None:

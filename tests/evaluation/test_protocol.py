@@ -29,6 +29,9 @@ def test_a_row_per_user_and_k_with_every_metric(cold: EvaluationSet, item_means:
     assert len(users) == cold.n_users * len(SHOTS)
     columns = {m.per_user_column for m in METRICS.values() if m.per_user and m.kind != "click"}
     assert set(users.columns) == columns | {"user", "key", "k"}
+    order = list(zip(users["user"], users["k"], strict=True))
+    assert order == sorted(order)
+    assert users.index.tolist() == list(range(len(users)))
 
 
 def test_what_does_not_adapt_scores_the_same_at_every_k(
@@ -199,6 +202,31 @@ def test_metrics_of_lists_by_hand(cold: EvaluationSet) -> None:
     assert found.coverage == {2: 11 / 13}
 
 
+def test_what_is_not_liked_or_not_for_the_list_is_no_item(cold: EvaluationSet) -> None:
+    """Shown are 1 and 3 to 11; 3 is liked, as is 2 of the support; of the query 4 is not liked."""
+    one = _two_users(cold).rows(slice(0, 1))
+    support = one.episodes.support._replace(
+        items_BS=torch.tensor([[2, 0]]), mask_BS=torch.tensor([[True, False]])
+    )
+    episodes = one.episodes._replace(
+        support=support,
+        items_BQ=torch.tensor([[4, 3, 0, 0]]),
+        mask_BQ=torch.tensor([[True, True, False, False]]),
+    )
+    one = replace(
+        one,
+        episodes=episodes,
+        ratings_BQ=torch.tensor([[1.0, 5.0, 5.0, 5.0]]),
+        likes_BL=torch.tensor([[2, 3, 0]]),
+    )
+    found = evaluate(Fixed(torch.arange(14.0, 0, -1)), one, (2,), catalogue=True).users
+    assert found["recall@10"].tolist() == [1]
+    assert found["list_recall@10"].tolist() == [1]
+    assert found["list_mrr@10"].tolist() == [1 / 2]
+    assert found["list_ndcg@10"].tolist() == pytest.approx([1 / math.log2(3)])
+    assert found["list_recall_head@10"].tolist() == [1]
+
+
 def test_likes_with_the_click_head(prepared: Prepared, params: Params) -> None:
     asked = replace(prepared, summary=prepared.summary | {"head": "click"})
     click = evaluation_set(asked, params.model_copy(update={"head": "click"}), 0, "cold")
@@ -234,7 +262,7 @@ def test_the_whole_catalogue_is_ranked_for_a_stable_part_of_the_users(
 def test_items_without_a_rating_have_rows_of_their_own(
     cold: EvaluationSet, item_means: Tensor
 ) -> None:
-    """Two query items of the first user are made cold; the list holds them and eight others."""
+    """Two query items of the first user are made cold; the list holds one and nine others."""
     few = cold.rows(slice(0, 1))
     own_Q = few.episodes.items_BQ[0]
     cold_N = torch.zeros(few.catalogue.cold_N.shape, dtype=torch.bool)
@@ -255,6 +283,10 @@ def test_items_without_a_rating_have_rows_of_their_own(
     inside = (few.unit.outside(scores_N[own_Q[:2]]) - few.truth[0, :2]).abs()
     half = 1.2815515655446004 * float(few.unit.scale)
     assert users["covered_cold@80"] == pytest.approx(float((inside <= half).double().mean()))
+    truth_Q = few.unit.inside(few.truth[0, :2])
+    scores_N[own_Q[:2]] = truth_Q.float() + torch.tensor([1.28, 1.29])  # just inside, and outside
+    near = evaluate(Fixed(scores_N, variance=1.0), few, (0,), catalogue=False).users.iloc[0]
+    assert near["covered_cold@80"] == 0.5
     nobody = few.catalogue._replace(cold_N=torch.zeros_like(cold_N))
     without = evaluate(
         Fixed(scores_N, variance=1.0), replace(few, catalogue=nobody), (0,), catalogue=True

@@ -84,6 +84,14 @@ def test_p_is_two_sided_and_never_zero() -> None:
     assert p_values(samples) == pytest.approx([2 / 100, 2 * 34 / 100])
 
 
+def test_the_side_of_zero_does_not_matter_to_p() -> None:
+    """One of 99 lies on the other side: with the one that is added, two of a hundred, twice."""
+    samples = np.r_[-1.0, np.ones(98)][:, None]
+    assert p_values(samples) == pytest.approx([2 * 2 / 100])
+    assert p_values(-samples) == pytest.approx([2 * 2 / 100])
+    assert p_values(-np.ones((99, 1))) == pytest.approx([2 * 1 / 100])
+
+
 def test_where_nothing_differs_p_is_one() -> None:
     assert p_values(np.zeros((50, 2))).tolist() == [1, 1]
 

@@ -47,6 +47,18 @@ def test_the_leaderboard_by_hand() -> None:
     assert "nll" not in table.index.get_level_values("metric")
 
 
+def test_a_leaderboard_goes_by_metric_then_method_then_k() -> None:
+    """Metrics as their catalogue has them, methods as they were evaluated."""
+    table = board.leaderboard(results(), coverage(), PARAMS, seed=0)
+    assert table.index.tolist() == list(range(len(table)))
+    places = [
+        (list(METRICS).index(row.metric), ["bias", "b"].index(row.method), row.k)
+        for row in table.itertuples()
+    ]
+    assert places == sorted(places)
+    assert len(set(places)) == len(places)
+
+
 def test_a_comparison_is_paired() -> None:
     """The levels vary by user, the difference of the MSE does not; that of its root hardly."""
     rows = board.compare(results(), [("b", "bias")], METRICS["rmse"], PARAMS, seed=0)

@@ -280,3 +280,13 @@ def test_a_method_that_predicts_no_number_is_named(
     monkeypatch.setattr(experiment, "load_method", broken)
     with pytest.raises(EvaluationError, match="item_mean, fold 0, seed 0: a score is NaN"):
         run()
+
+
+def test_where_nobody_likes_anything_no_list_is_judged(project: Path, prepared: Prepared) -> None:
+    params = load_params()
+    few = {name: params.baselines[name] for name in ("random", "constant", "popularity")}
+    loop = params.meta_train.model_copy(update={"algorithms": ()})
+    above_all = params.data.model_copy(update={"like": 5.5})
+    update = {"baselines": few, "meta_train": loop, "data": above_all, "combine": {}}
+    with pytest.raises(EvaluationError, match="no validation user likes anything"):
+        experiment.run_experiment(prepared, params.model_copy(update=update))
