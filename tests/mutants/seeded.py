@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.mutants.mutant import PACKAGE, ROOT, Mutant, for_pytest, the_file
 
 MODULES: dict[str, tuple[str, ...]] = {
-    "splits.py": ("test_splits.py", "test_prepared.py"),
+    "splits.py": ("test_splits.py", "test_prepared.py", "data/test_tables.py"),
     "prepared.py": ("test_prepared.py", "test_past.py"),
     "data/tables.py": (
         "data/test_tables.py",
