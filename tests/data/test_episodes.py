@@ -54,7 +54,12 @@ def _sampler(prepared: Prepared, seed: int, **changes: int) -> EpisodeSampler:
     )
 
 
-def test_sampled_episodes_are_valid(prepared: Prepared) -> None:
+@pytest.mark.parametrize("block", [episodes.BLOCK, 3])
+def test_sampled_episodes_are_valid(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    """Of users who are drawn for one after another, or beside those who are as busy."""
+    monkeypatch.setattr(episodes, "BLOCK", block)
     sampler = _sampler(prepared, 0)
     ratings = prepared.ratings
     columns = (ratings["user"], ratings["item"], prepared.targets(ratings, 0).tolist())
@@ -161,3 +166,31 @@ def test_many_users_are_drawn_for_in_blocks_as_they_are_at_once(
     assert torch.equal(at_once.items_BQ, in_blocks.items_BQ)
     for field, same in zip(at_once.support, in_blocks.support, strict=True):
         assert torch.equal(field, same)
+
+
+def test_a_batch_that_is_one_block_is_drawn_as_it_comes(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_ever = _sampler(prepared, 0).sample()
+    monkeypatch.setattr(episodes, "BLOCK", 16)
+    assert torch.equal(_sampler(prepared, 0).sample().items_BQ, as_ever.items_BQ)
+    monkeypatch.setattr(episodes, "BLOCK", 15)
+    assert not torch.equal(_sampler(prepared, 0).sample().items_BQ, as_ever.items_BQ)
+
+
+def test_few_busy_users_do_not_cost_all_others_as_many_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of 32 users a third has forty ratings; the others need no more numbers than ratings used."""
+    drawn, rand = [], torch.rand
+
+    def counted(*shape: int, generator: torch.Generator) -> torch.Tensor:
+        drawn.append(shape)
+        return rand(*shape, generator=generator)
+
+    monkeypatch.setattr(torch, "rand", counted)
+    monkeypatch.setattr(episodes, "BLOCK", 1)
+    e = _short(query_size=2, max_support=2)
+    busy = int((e.users_B == 3).sum())
+    assert 0 < busy < 32
+    assert sum(n * span for n, span in drawn[1:]) == busy * 40 + (32 - busy) * 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
@@ -41,6 +42,61 @@ def test_of_many_a_sample_is_read(prepared: Prepared, monkeypatch: pytest.Monkey
     assert torch.equal(some.mask_BQ.sum(1), whole.mask_BQ.sum(1).clamp(max=3))
     for row in range(some.n_users):
         assert set(some.items_BQ[row].tolist()) - {0} <= set(whole.items_BQ[row].tolist())
+
+
+def test_of_many_users_some_are_asked(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A random choice, whatever the order of rows, of whom all that is known stays theirs."""
+    whole = spare_choices(prepared, 0)
+    assert whole.validation is not None
+    assert whole.judged_BX is not None
+    monkeypatch.setattr(spare, "MOST_USERS", whole.validation.n_users)
+    assert torch.equal(spare_episodes(prepared, 0).items_BQ, whole.validation.items_BQ)
+    monkeypatch.setattr(spare, "MOST_USERS", 5)
+    turned = replace(prepared, ratings=prepared.ratings[::-1].reset_index(drop=True))
+    for data in (prepared, turned):
+        some = spare_choices(data, 0)
+        assert some.validation is not None
+        users_B, asked_B = whole.validation.users_B, some.validation.users_B
+        assert len(asked_B) == len(set(asked_B.tolist())) == 5
+        assert set(asked_B.tolist()) not in ({*users_B[:5].tolist()}, {*users_B[-5:].tolist()})
+        rows_B = torch.searchsorted(users_B, asked_B)
+        same = whole.validation.rows(rows_B)
+        width = some.validation.items_BQ.shape[1]
+        assert torch.equal(asked_B, same.users_B)
+        assert torch.equal(some.validation.items_BQ, same.items_BQ[:, :width])
+        assert torch.equal(some.validation.targets_BQ, same.targets_BQ[:, :width])
+        assert not same.mask_BQ[:, width:].any()
+        assert torch.equal(some.validation.support.items_BS, same.support.items_BS)
+        assert some.judged_BX is not None
+        assert torch.equal(some.judged_BX, whole.judged_BX[rows_B])
+
+
+def test_who_has_nothing_to_spare_takes_nobodys_place(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = prepared.eval_episodes(0, "validation").users_B.tolist()
+    rich, poor, used = users[-3:], users[:-3], prepared.episodes[["user", "item"]]
+    kept = prepared.ratings.merge(used[used["user"].isin(poor)], on=["user", "item"])
+    own = prepared.ratings[~prepared.ratings["user"].isin(poor)]
+    monkeypatch.setattr(spare, "MOST_USERS", 3)
+    found = spare_episodes(replace(prepared, ratings=pd.concat([own, kept])), 0)
+    assert found.users_B.tolist() == rich
+
+
+def test_without_any_the_query_of_some_has_to_do(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spare, "MOST_USERS", 3)
+    judged = prepared.eval_episodes(0, "validation")
+    used = prepared.ratings.merge(prepared.episodes[["user", "item"]], on=["user", "item"])
+    found = spare_choices(replace(prepared, ratings=used), 0)
+    assert found.validation is not None
+    assert found.validation.n_users == 3
+    rows_B = torch.searchsorted(judged.users_B, found.validation.users_B)
+    assert torch.equal(found.validation.items_BQ, judged.items_BQ[rows_B])
+    assert found.judged_BX is not None
+    n_support = judged.support.items_BS.shape[1]
+    assert torch.equal(found.judged_BX[:, :n_support], judged.support.items_BS[rows_B])
 
 
 def test_without_any_the_query_has_to_do(prepared: Prepared) -> None:

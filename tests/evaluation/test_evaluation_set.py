@@ -85,6 +85,21 @@ def test_lists_for_validation_users_leave_out_their_spare_ratings(
     assert evaluation_set(prepared, params, 0, "cold").left_out_BX.shape[1] == 0
 
 
+def test_only_who_is_asked_has_anything_left_out(
+    prepared: Prepared, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor has anybody where the query of those who are asked does both."""
+    monkeypatch.setattr(spare, "MOST_USERS", 3)
+    target, read = evaluation_set(prepared, params, 0, "validation"), spare_episodes(prepared, 0)
+    asked_B = torch.isin(target.episodes.users_B, read.users_B)
+    assert int(asked_B.sum()) == 3
+    assert torch.equal(target.left_out_BX[asked_B], read.items_BQ)
+    assert not target.left_out_BX[~asked_B].any()
+    bare = prepared.ratings.merge(prepared.episodes[["user", "item"]], on=["user", "item"])
+    query = evaluation_set(replace(prepared, ratings=bare), params, 0, "validation")
+    assert query.left_out_BX.shape[1] == 0
+
+
 def test_who_spares_nothing_has_nothing_left_out(prepared: Prepared, params: Params) -> None:
     episodes, ratings = prepared.episodes, prepared.ratings
     poor = int(prepared.eval_episodes(0, "validation").users_B[1])

@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from coldstart.data.episodes import History, Support
+from coldstart.models import user_prior
 from coldstart.models.backbone import Backbone
+from coldstart.models.blocks import blocks
 from coldstart.models.description import chosen, descriptions
+from coldstart.models.foldin import Items, evidence
 from coldstart.models.user_prior import unfitted, with_choice, with_user_prior
 from coldstart.params import UserPriorParams
 
@@ -92,6 +95,37 @@ def test_a_user_is_read_from_the_table_that_has_not_seen_them() -> None:
     fitted, crossfitted = (with_user_prior(b, history) for b in (backbone, _cross_fitted(backbone)))
     assert torch.equal(crossfitted.prior_DD, fitted.prior_DD)
     assert torch.equal(crossfitted.noise, fitted.noise)
+
+
+@pytest.mark.parametrize("uncertain", [False, True])
+def test_sums_are_over_a_users_ratings_in_the_users_table(uncertain: bool) -> None:
+    backbone, history = _drawn(taste=0.0)
+    backbone = _cross_fitted(backbone)
+    if uncertain:
+        root_NDD = torch.randn(N, D, D, generator=torch.Generator().manual_seed(1))
+        backbone = replace(backbone, covariance_NDD=root_NDD @ root_NDD.mT)
+    found = user_prior._sums(backbone, history).evidence
+    own = backbone.covariance_NDD
+    for user in (0, 1, 7):
+        table, mine = backbone.group_U[user], history.users_R == user
+        items_S, y_S = history.items_R[mine], history.targets_R[mine].double()
+        items = Items(
+            backbone.features_CND[table, items_S].double()[None],
+            backbone.offset_CN[table, items_S].double()[None],
+            None if own is None else own[items_S].double()[None],
+        )
+        by_hand = evidence(items, y_S[None], torch.ones(1, len(y_S)).double())
+        for sums, one in zip(found, by_hand, strict=True):
+            torch.testing.assert_close(sums[user], one[0])
+
+
+def test_users_are_read_in_blocks_as_they_are_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone, history = _drawn(taste=2.0)
+    at_once = with_choice(with_user_prior(backbone, history), history, PARAMS, seed=0)
+    monkeypatch.setattr(user_prior, "blocks", lambda n: blocks(n, 70))
+    in_blocks = with_choice(with_user_prior(backbone, history), history, PARAMS, seed=0)
+    for name, value in at_once.tensors().items():
+        torch.testing.assert_close(in_blocks.tensors()[name], value)
 
 
 @pytest.mark.parametrize("crossfitted", [False, True])

@@ -19,7 +19,6 @@ from coldstart.models.backbones import fit_backbone
 from coldstart.models.heads import HEADS
 from coldstart.models.recommender import Prediction, Recommender, State
 from coldstart.params import Params, parse_section, read_yaml
-from coldstart.training import fold
 from coldstart.training.checkpoint import Checkpoints
 from coldstart.training.fold import train
 from coldstart.training.interrupt import Interrupt
@@ -131,32 +130,6 @@ def test_it_ranks_where_its_lists_were_best_and_predicts_where_the_loss_was(
     lists = Lists(spare, left_out_BX, prepared.history(0).like, params.prepare.shots)
     assert lists.recall(learner) == pytest.approx(best)
     assert lists.recall(learner.with_theta(trained.listing)) == pytest.approx(best)
-
-
-def test_of_many_validation_users_some_stop_a_training(
-    params: Params, prepared: Prepared, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The same ones at every evaluation, and what they are judged by stays theirs."""
-    learner = ALGORITHMS["multitask"].create(
-        backbone, check_section("multitask", params.algorithms["multitask"]), HEADS["rating"], 0
-    )
-    history, choices = prepared.history(0), spare_choices(prepared, 0)
-    users, judged_BX = choices.validation, choices.judged_BX
-    assert users is not None
-    assert judged_BX is not None
-    whole = fold._validation(learner, params, history, users, judged_BX, 0)
-    monkeypatch.setattr(fold, "MOST_USERS", users.n_users)
-    same = fold._validation(learner, params, history, users, judged_BX, 0)
-    assert torch.equal(same.episodes.users_B, users.users_B)
-    monkeypatch.setattr(fold, "MOST_USERS", 5)
-    some = fold._validation(learner, params, history, users, judged_BX, 0)
-    assert whole.episodes.n_users == users.n_users > 5
-    assert len(set(some.episodes.users_B.tolist())) == 5
-    rows_B = torch.searchsorted(users.users_B, some.episodes.users_B)
-    assert some.lists is not None
-    assert torch.equal(some.lists.left_out_BX, judged_BX[rows_B])
-    assert torch.equal(some.lists.episodes.users_B, some.episodes.users_B)
-    assert torch.equal(some.episodes.items_BQ, users.items_BQ[rows_B])
 
 
 def test_a_learner_that_ranks_where_it_predicts_is_not_judged_by_lists(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from typing import Any, ClassVar, Self
 
 import torch
@@ -18,6 +19,7 @@ from coldstart.baselines._base import Empty, ItemTable
 from coldstart.data.choices import Chooser, choose
 from coldstart.data.episodes import Episodes, History, Support
 from coldstart.models.backbone import Backbone
+from coldstart.models.blocks import blocks
 from coldstart.models.foldin import FoldIn, found_in, predictive
 from coldstart.models.foldin_alone import FoldInServer, Known
 from coldstart.models.recommender import Prediction, State
@@ -26,6 +28,8 @@ from coldstart.params import Section
 
 SCALES = tuple(2 ** (step / 4) for step in range(-4, 5))
 """Factors of the noise that are tried, from a half to twice."""
+AT_ONCE = 512
+"""Validation users who are asked at once: a covariance is read for each item of each."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +115,13 @@ class VBPMF(ItemTable):
     def _surprise(self, validation: Episodes) -> float:
         """Mean negative log-likelihood of the queries, up to a constant, over support sizes."""
         losses = []
-        for k in range(validation.support.items_BS.shape[1] + 1):
-            mean_BQ, variance_BQ = self.score(
-                self.adapt(validation.support.first(k)), validation.items_BQ
-            )
+        shots = range(validation.support.items_BS.shape[1] + 1)
+        for k, part in product(shots, blocks(validation.n_users, AT_ONCE)):
+            users = validation.rows(part)
+            mean_BQ, variance_BQ = self.score(self.adapt(users.support.first(k)), users.items_BQ)
             assert variance_BQ is not None
-            error_BQ = (mean_BQ - validation.targets_BQ).double().square()
-            losses.append((error_BQ / variance_BQ + variance_BQ.log())[validation.mask_BQ])
+            error_BQ = (mean_BQ - users.targets_BQ).double().square()
+            losses.append((error_BQ / variance_BQ + variance_BQ.log())[users.mask_BQ])
         return float(torch.cat(losses).mean())
 
 

@@ -18,7 +18,7 @@ SPARE = 8
 """Dimensions of that subspace beyond those that are wanted."""
 
 
-def spectral_embedding(matrix: sp.csr_array, rank: int) -> Floats:
+def spectral_embedding(matrix: sp.csr_array | sp.csc_array, rank: int) -> Floats:
     """``[rows, rank]``: left singular vectors times their values, the largest value first.
 
     Signs are fixed by making the largest entry of each dimension positive. Dimensions that the

@@ -14,9 +14,12 @@ from torch import Tensor
 
 from coldstart.errors import DataError
 
+BLOCK = 1024
+"""Users who are drawn for together, each with as many random numbers as the busiest of them has
+ratings. A batch may be all users: those of more are drawn for beside users who are about as busy,
+or their numbers would grow with the square of the data. A batch of a training is one block."""
 CELLS = 1 << 22
-"""Random numbers held at once: users times the ratings of the busiest one. A batch may be all
-users; changes no result."""
+"""Random numbers held at once; changes no result."""
 
 
 class Support(NamedTuple):
@@ -202,6 +205,16 @@ class EpisodeSampler:
 
     def _distinct_ratings(self, users_B: Tensor, count_B: Tensor) -> Tensor:
         """Rows of the history, ``T = S + Q`` per user, distinct as far as ``count_B`` goes."""
+        if len(count_B) <= BLOCK:
+            offset_BT = self._offsets(count_B)
+        else:
+            order_B = count_B.argsort(stable=True)
+            blocks = [self._offsets(count_B[part]) for part in torch.split(order_B, BLOCK)]
+            offset_BT = torch.cat(blocks)[order_B.argsort()]
+        return self._start_U[users_B][:, None] + offset_BT.minimum(count_B[:, None] - 1)
+
+    def _offsets(self, count_B: Tensor) -> Tensor:
+        """Of the first rating of each of a block's users: ``[B, T]``, too far where they end."""
         width = self._max_support + self._query_size
         span = max(int(count_B.max()), width)
         offsets = []
@@ -209,5 +222,4 @@ class EpisodeSampler:
             keys_PX = torch.rand(len(count_P), span, generator=self._generator)
             keys_PX.masked_fill_(torch.arange(span) >= count_P[:, None], 2.0)
             offsets.append(keys_PX.topk(width, largest=False, sorted=True).indices)
-        offset_BT = torch.cat(offsets)
-        return self._start_U[users_B][:, None] + offset_BT.minimum(count_B[:, None] - 1)
+        return torch.cat(offsets)

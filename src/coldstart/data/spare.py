@@ -7,31 +7,39 @@ and the validation score of a method, by which methods are chosen, stays one on 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
 
 from coldstart.data.choices import Choices
-from coldstart.data.episodes import Episodes
+from coldstart.data.episodes import Episodes, some_rows
 from coldstart.data.prepared import Prepared
 
 MOST = 50
 """Ratings of one user: more say little about new users, and all are padded to the longest."""
+MOST_USERS = 2000
+"""Users who are asked, for every choice that is made in fitting: what they say costs each of them a
+pass through the method, however much of the data they are, and more of them hardly change it."""
 
 
 def spare_episodes(prepared: Prepared, fold: int) -> Episodes:
     """Validation users with their support pool, and ratings left over as the query: ``[B, Q]``.
 
-    ``Q`` is at most ``MOST``, of more a random choice is made, the same for every seed. Users with
-    nothing left are not among them. After the cut of a temporal split nothing is read. Where nobody
-    has anything left, the evaluated query has to do.
+    ``B`` is at most ``MOST_USERS`` and ``Q`` at most ``MOST``, of more a random choice is made, the
+    same for every seed. Users with nothing left are not among them. After the cut of a temporal
+    split nothing is read. Where nobody has anything left, the evaluated query has to do.
     """
     episodes = prepared.eval_episodes(fold, "validation")
-    ratings = prepared.ratings[prepared.ratings["user"].isin(episodes.users_B.tolist())]
+    rows = _but(prepared, fold, episodes, ("support", "query"))
     if prepared.summary["cut"] is not None:
-        ratings = ratings[ratings["timestamp"] <= prepared.summary["cut"]]
-    used = prepared.episodes[prepared.episodes["fold"] == fold]
-    return _with_query(prepared, fold, episodes, _but(ratings, used)) or episodes
+        rows = rows[rows["timestamp"] <= prepared.summary["cut"]]
+    if rows.empty:
+        return episodes.rows(some_rows(episodes.n_users, MOST_USERS))
+    users = np.unique(rows["user"].to_numpy())
+    asked = users[some_rows(len(users), MOST_USERS).numpy()]
+    return _with_query(prepared, fold, episodes, rows[np.isin(rows["user"], asked)])
 
 
 def spare_choices(prepared: Prepared, fold: int) -> Choices:
@@ -48,24 +56,28 @@ def spare_choices(prepared: Prepared, fold: int) -> Choices:
 
 def beyond_support(prepared: Prepared, fold: int, episodes: Episodes) -> Episodes:
     """The same users with all but their support as the query, at most ``MOST`` of each."""
-    ratings = prepared.ratings[prepared.ratings["user"].isin(episodes.users_B.tolist())]
-    used = prepared.episodes[prepared.episodes["fold"] == fold]
-    rest = _but(ratings, used[used["part"] == "support"])
-    return _with_query(prepared, fold, episodes, rest) or episodes
+    rest = _but(prepared, fold, episodes, ("support",))
+    return episodes if rest.empty else _with_query(prepared, fold, episodes, rest)
 
 
-def _but(ratings: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
-    rows = ratings.merge(used[["user", "item"]], on=["user", "item"], how="left", indicator=True)
-    rest: pd.DataFrame = rows[rows["_merge"] == "left_only"].sort_values(["user", "item"])
+def _but(prepared: Prepared, fold: int, episodes: Episodes, parts: Sequence[str]) -> pd.DataFrame:
+    """All ratings of the users of ``episodes`` but those in these parts of their episodes."""
+    known_U = np.zeros(prepared.n_users, dtype=bool)
+    known_U[episodes.users_B.numpy()] = True
+    own = prepared.ratings[known_U[prepared.ratings["user"].to_numpy()]]
+    used = prepared.episodes
+    used = used[(used["fold"] == fold) & used["part"].isin(parts)]
+    own_R, used_R = (
+        table["user"].to_numpy("int64") * prepared.n_items + table["item"].to_numpy("int64")
+        for table in (own, used)
+    )
+    rest: pd.DataFrame = own[~np.isin(own_R, used_R)]
     return rest
 
 
-def _with_query(
-    prepared: Prepared, fold: int, episodes: Episodes, rows: pd.DataFrame
-) -> Episodes | None:
-    """The supports of those who have rows, and the rows as padded queries; None: nobody has."""
-    if rows.empty:
-        return None
+def _with_query(prepared: Prepared, fold: int, episodes: Episodes, rows: pd.DataFrame) -> Episodes:
+    """The supports of those who have rows, and the rows as padded queries."""
+    rows = rows.sort_values(["user", "item"])
     rows = rows.iloc[np.random.default_rng(0).permutation(len(rows))]
     rows = rows[rows.groupby("user").cumcount() < MOST].sort_values(["user", "item"])
     users, row_R = np.unique(rows["user"].to_numpy(dtype="int64"), return_inverse=True)

@@ -188,12 +188,12 @@ def _left_out(prepared: Prepared, fold: int, episodes: Episodes, role: Role) -> 
     if role == "cold":
         return torch.zeros((episodes.n_users, 0), dtype=torch.int64)
     spare = spare_episodes(prepared, fold)
-    if spare.items_BQ.shape == episodes.items_BQ.shape and torch.equal(
-        spare.items_BQ, episodes.items_BQ
-    ):  # nobody has ratings to spare: the query does both
+    asked_B = torch.isin(episodes.users_B, spare.users_B)
+    if torch.equal(spare.items_BQ, episodes.items_BQ[asked_B]):
+        # nobody has ratings to spare: the query does both
         return torch.zeros((episodes.n_users, 0), dtype=torch.int64)
     left_out_BX = torch.zeros((episodes.n_users, spare.items_BQ.shape[1]), dtype=torch.int64)
-    left_out_BX[torch.isin(episodes.users_B, spare.users_B)] = spare.items_BQ
+    left_out_BX[asked_B] = spare.items_BQ
     return left_out_BX
 
 

@@ -44,8 +44,9 @@ def audience_features(history: History, dimensions: int) -> Tensor:
     count_N = np.bincount(item_R, minlength=history.n_items).astype(np.float64)
     root_N, root_U = np.sqrt(count_N + DAMPING), np.sqrt(np.bincount(row_R))
     scaled_R = 1 / (root_N[item_R] * root_U[row_R])
-    shape = (history.n_items, len(users))
-    matrix_NU = sp.csr_array((scaled_R, (item_R, row_R)), shape=shape)
+    shape = (len(users), history.n_items)
+    # by user, as ratings come: read by item, a product jumps about in all users
+    matrix_NU = sp.csr_array((scaled_R, (row_R, item_R)), shape=shape).T
     rank = max(1, min(1 + dimensions, min(shape) - 1))
     audience_NM = spectral_embedding(matrix_NU, rank)[:, 1:] / root_N[:, None]
     share_N = count_N / count_N.sum()

@@ -60,8 +60,9 @@ def with_exposure(
     tables, priors = [], []
     for group in range(len(backbone.features_CND)):
         rest = group_U != group if group else np.full(len(users), fill_value=True)
-        found = _item_step(x_UN[rest], z_UE[rest])
-        tables.append(_with_new_items(found, x_UN[rest], history.item_features_NG, params.penalty))
+        x_RN = x_UN[rest]
+        found = _item_step(x_RN, z_UE[rest])
+        tables.append(_with_new_items(found, x_RN, history.item_features_NG, params.penalty))
         priors.append(_map_of_attributes(features_UF[rest], z_UE[rest], params.penalty))
     exposed_CN = np.stack([share for share, _ in tables])
     variance = float(x_UN.power(2).sum() / len(users) - np.square(x_UN.mean(axis=0)).sum())
@@ -81,7 +82,7 @@ def _coordinates(x_UN: sparse.csr_array, n_factors: int, seed: int) -> Floats:
     """
     U, N = x_UN.shape
     mean_N = np.asarray(x_UN.mean(axis=0)).ravel()
-    transposed = x_UN.T.tocsr()
+    transposed = x_UN.T  # by user too: read by item, a product jumps about in all users
     centred = LinearOperator(
         (U, N),
         matvec=lambda w: x_UN @ w.ravel() - mean_N @ w.ravel(),

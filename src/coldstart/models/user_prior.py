@@ -13,11 +13,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from coldstart.data.episodes import EpisodeSampler, History
 from coldstart.models.backbone import Backbone
+from coldstart.models.blocks import blocks
 from coldstart.models.description import chosen, descriptions
 from coldstart.models.floors import LEAST_NOISE, LEAST_SPREAD
 from coldstart.models.foldin import (
@@ -30,6 +33,7 @@ from coldstart.models.foldin import (
     posterior,
     second_moment,
 )
+from coldstart.models.sums import symmetric_sums
 from coldstart.params import UserPriorParams
 
 SWEEPS = 20
@@ -37,7 +41,7 @@ SWEEPS = 20
 START = 0.1
 """Variance of users' weights before the first sweep."""
 CHUNK = 1 << 15
-"""Ratings whose outer products are held at once."""
+"""Ratings whose features are held at once."""
 
 
 def with_user_prior(backbone: Backbone, history: History) -> Backbone:
@@ -50,10 +54,7 @@ def with_user_prior(backbone: Backbone, history: History) -> Backbone:
     sums = _sums(backbone, history)
     covariance_DD, noise = backbone.prior_DD.double(), backbone.noise.double()
     for _ in range(SWEEPS):
-        found = sums.posterior(covariance_DD, noise)
-        rest_UD = found.mean - sums.expected_UD
-        covariance_DD = _spread(rest_UD, found.covariance)
-        noise = sums.error(found)
+        covariance_DD, noise = sums.likeliest(covariance_DD, noise)
     return replace(backbone, prior_DD=covariance_DD.float(), noise=noise.float())
 
 
@@ -72,11 +73,12 @@ def with_choice(
     found = sums.posterior(backbone.prior_DD.double(), backbone.noise.double())
     rest_UD = found.mean - sums.expected_UD
     choice_JD, rest_TD = _choice(backbone, history, rest_UD, params, seed)
-    covariance_DD = _spread(rest_TD, found.covariance)
+    squares_DD, own_DD = rest_TD.mT @ rest_TD, found.covariance.sum(0)
+    covariance_DD = _spread(squares_DD / len(rest_TD), own_DD / len(rest_UD))
     return replace(
         backbone,
         prior_DD=covariance_DD.float(),
-        noise=sums.error(found).float(),
+        noise=sums.noise_of(expected_error(sums.evidence, found).sum()).float(),
         choice_JD=choice_JD.float(),
         choice_damping=torch.tensor(params.damping),
     )
@@ -113,10 +115,9 @@ def unfitted(history: History, n_features: int) -> dict[str, Tensor]:
     }
 
 
-def _spread(rest_TD: Tensor, covariance_UDD: Tensor) -> Tensor:
-    """Mean of the squares of what a prior mean leaves, and of the posteriors' covariances."""
-    spread_DD = rest_TD.mT @ rest_TD / len(rest_TD) + covariance_UDD.mean(0)
-    return spread_DD + LEAST_SPREAD * torch.eye(len(spread_DD)).double()
+def _spread(squares_DD: Tensor, covariance_DD: Tensor) -> Tensor:
+    """From means: of the squares of what a prior mean leaves, and of the posterior covariances."""
+    return squares_DD + covariance_DD + LEAST_SPREAD * torch.eye(len(squares_DD)).double()
 
 
 @dataclass(frozen=True)
@@ -133,21 +134,36 @@ class Sums:
         precision_DD = torch.linalg.inv(covariance_DD)
         return posterior(gram_UDD / noise, right_UD / noise, self.expected_UD, precision_DD)
 
-    def error(self, found: Posterior) -> Tensor:
-        """Mean over ratings of ``E (y - offset - x.w)^2`` under the posteriors."""
-        error = expected_error(self.evidence, found).sum() / self.count_U.sum()
-        return error.clamp(min=LEAST_NOISE)
+    def noise_of(self, error: Tensor) -> Tensor:
+        """From the sum over ratings of ``E (y - offset - x.w)^2`` under the posteriors."""
+        return (error / self.count_U.sum()).clamp(min=LEAST_NOISE)
+
+    def likeliest(self, covariance_DD: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """One sweep of expectation-maximisation."""
+        squares_DD, own_DD = torch.zeros_like(covariance_DD), torch.zeros_like(covariance_DD)
+        error, n_users = torch.zeros_like(noise), len(self.count_U)
+        for part in blocks(n_users):
+            users = self.rows(part)
+            found = users.posterior(covariance_DD, noise)
+            rest_BD = found.mean - users.expected_UD
+            squares_DD += rest_BD.mT @ rest_BD
+            own_DD += found.covariance.sum(0)
+            error += expected_error(users.evidence, found).sum()
+        return _spread(squares_DD / n_users, own_DD / n_users), self.noise_of(error)
+
+    def rows(self, part: slice) -> Sums:
+        """Those of some users."""
+        evidence = Evidence(*(field[part] for field in self.evidence))
+        return Sums(evidence, self.count_U[part], self.expected_UD[part])
 
 
 def _sums(backbone: Backbone, history: History) -> Sums:
     users, row_R = torch.unique(history.users_R, return_inverse=True)
     D = backbone.prior_FD.shape[1]
-    gram_UDD = torch.zeros(len(users), D, D).double()
     right_UD, square_U = torch.zeros(len(users), D).double(), torch.zeros(len(users)).double()
     for part in torch.split(torch.arange(len(row_R)), CHUNK):
         items_P, y_P = history.items_R[part], history.targets_R[part].double()
         items = _read(backbone, items_P, backbone.group_U[history.users_R[part]])
-        gram_UDD.index_add_(0, row_R[part], second_moment(items))
         right_PD = y_P[:, None] * items.x - cross_moment(items)
         right_UD.index_add_(0, row_R[part], right_PD)
         square_P = (y_P - items.offset).square()
@@ -155,16 +171,37 @@ def _sums(backbone: Backbone, history: History) -> Sums:
             square_P = square_P + items.covariance[:, 0, 0]
         square_U.index_add_(0, row_R[part], square_P)
     expected_UD = history.user_features_UF[users].double() @ backbone.prior_FD.double()
+    gram_UDD = _grams(backbone, history, users, row_R)
     return Sums(Evidence(gram_UDD, right_UD, square_U), torch.bincount(row_R), expected_UD)
 
 
 def _read(backbone: Backbone, items_P: Tensor, table_P: Tensor) -> Items:
+    """Rows of the users' tables; of the covariances the offset's row, ``[P, 1, D]``, is enough."""
     own = backbone.covariance_NDD
     return Items(
         backbone.features_CND[table_P, items_P].double(),
         backbone.offset_CN[table_P, items_P].double(),
-        None if own is None else own[items_P].double(),
+        None if own is None else own[items_P, :1].double(),
     )
+
+
+def _grams(backbone: Backbone, history: History, users: Tensor, row_R: Tensor) -> Tensor:
+    """Sums of ``E[x x']`` over the ratings of each user, ``[U, D, D]``.
+
+    Moments are made once for each item of a table: ratings are many times more.
+    """
+    shape = (len(users), backbone.n_items)
+    index = (row_R.numpy(), history.items_R.numpy())
+    pattern_UN = sparse.csr_array((np.ones(len(row_R)), index), shape=shape)
+    table_U, D = backbone.group_U[users], backbone.prior_FD.shape[1]
+    own = None if backbone.covariance_NDD is None else backbone.covariance_NDD.double()
+    gram_UDD = torch.zeros(len(users), D, D).double()
+    for table in torch.unique(table_U).tolist():
+        rows = (table_U == table).nonzero()[:, 0]
+        x_ND, offset_N = backbone.features_CND[table].double(), backbone.offset_CN[table].double()
+        moment_NDD = second_moment(Items(x_ND, offset_N, own)).numpy()
+        gram_UDD[rows] = torch.from_numpy(symmetric_sums(pattern_UN[rows.numpy()], moment_NDD))
+    return gram_UDD
 
 
 def _choice(
@@ -185,7 +222,8 @@ def _choice(
     for _ in range(params.draws):
         drawn = sampler.sample()
         count_B1 = drawn.support.mask_BS.sum(1, keepdim=True)
-        z.append(chosen(described_CNJ, drawn.support) / (count_B1 + params.damping))
+        parts = [chosen(described_CNJ, drawn.support.rows(part)) for part in blocks(drawn.n_users)]
+        z.append(torch.cat(parts) / (count_B1 + params.damping))
         y.append(rest_UD[torch.searchsorted(users, drawn.users_B)])
     z_TJ, y_TD = torch.cat(z).double(), torch.cat(y)
     penalty_JJ = params.penalty * params.draws * torch.eye(z_TJ.shape[1]).double()

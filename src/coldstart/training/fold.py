@@ -11,7 +11,7 @@ from torch import Tensor
 from coldstart.algorithms._base import MetaLearner
 from coldstart.algorithms._ranks_apart import RanksApart
 from coldstart.data.choices import Choices, Chooser, choose
-from coldstart.data.episodes import Episodes, EpisodeSampler, History, some_rows
+from coldstart.data.episodes import Episodes, EpisodeSampler, History
 from coldstart.data.negatives import Negatives
 from coldstart.params import Params
 from coldstart.training.checkpoint import Checkpoints
@@ -19,10 +19,6 @@ from coldstart.training.interrupt import Interrupt
 from coldstart.training.listing import Lists
 from coldstart.training.loop import Sampler, Trained, Watch, meta_train
 from coldstart.training.stopping import Stops, Validation
-
-MOST_USERS = 2000
-"""Validation users who stop a training, of more a random choice: they are asked after every few
-steps, of which there are as many however large the data is."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +117,6 @@ def _validation(
     seed: int,
 ) -> Validation:
     """What stops a training: the loss on spare ratings and, of what ranks apart, their lists."""
-    if users.n_users > MOST_USERS:
-        rows = some_rows(users.n_users, MOST_USERS)
-        users, judged_BX = users.rows(rows), None if judged_BX is None else judged_BX[rows]
     loop, shots, spare = params.meta_train.loop, params.prepare.shots, users.to(params.device)
     if params.meta_train.negatives.number:
         once = torch.Generator().manual_seed(seed)

@@ -12,6 +12,7 @@ Legend: U users, N items, D features with the constant first, G item and F user 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -23,6 +24,7 @@ from coldstart.data.choices import Chooser
 from coldstart.data.episodes import History
 from coldstart.models.backbone import Backbone
 from coldstart.models.foldin import posterior
+from coldstart.models.sums import symmetric_sums
 from coldstart.models.user_prior import unfitted
 from coldstart.params import MFParams, PretrainParams
 from coldstart.progress import progress
@@ -72,10 +74,15 @@ class Ratings:
             return by_user, cls(by_user.values.T, by_user.pattern.T)
         return by_user, cls.of(items_R, users_R, y_R, shape[::-1])
 
-    @property
+    @cached_property
     def count(self) -> Array:
         """Number of ratings of each row."""
         return np.asarray(self.pattern.sum(axis=1), dtype=np.float64)
+
+    @cached_property
+    def squares(self) -> Array:
+        """Sum of the squared targets of each row."""
+        return np.asarray(self.values.power(2).sum(axis=1), dtype=np.float64)
 
     def columns(self, columns: NDArray[np.int64]) -> Ratings:
         """The same rows with some columns only."""
@@ -90,14 +97,8 @@ class Ratings:
         return gram, self.values @ design_ED - self.pattern @ (design_ED * offset_E[:, None])
 
     def sums(self, symmetric_EDD: Array) -> Array:
-        """Sums over each row's ratings of symmetric matrices, of which one triangle is summed."""
-        n, d, _ = symmetric_EDD.shape
-        row, column = np.tril_indices(d)
-        place_DD = np.zeros((d, d), dtype=np.int64)
-        place_DD[row, column] = place_DD[column, row] = np.arange(len(row))
-        half = np.take(symmetric_EDD.reshape(n, d * d), d * row + column, axis=1)
-        sums: Array = np.take(self.pattern @ half, place_DD.ravel(), axis=1).reshape(-1, d, d)
-        return sums
+        """Sums over each row's ratings of symmetric matrices."""
+        return symmetric_sums(self.pattern, symmetric_EDD)
 
 
 def ridge(gram: Array, moment: Array, prior: Array, penalty_D: Array) -> Array:

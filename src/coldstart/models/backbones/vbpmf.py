@@ -39,6 +39,7 @@ from coldstart.models.backbones.mf import (
     user_groups,
 )
 from coldstart.models.backbones.vbpmf_side import Design, Gaussians, Moments, Side
+from coldstart.models.blocks import blocks
 from coldstart.models.floors import LEAST_NOISE
 from coldstart.models.user_prior import unfitted
 from coldstart.params import PretrainParams, VBPMFParams
@@ -63,6 +64,8 @@ class Factorisation:
     user_noise: bool  # whether users differ in how exact their ratings are
     exactness_U: Array  # t_u
     noise: float  # variance, squared target units
+    known: tuple[Gaussians, Moments] | None = None
+    """Posteriors of items, and what users' posteriors need of them; see ``user_moments``."""
 
     @classmethod
     def start(
@@ -112,7 +115,8 @@ class Factorisation:
 
     def sweep(self) -> None:
         """Users and their prior, items and theirs, then the noise."""
-        moments = _moments(self.by_user, self.items.design()).times(self.exactness_U)
+        moments = self.user_moments().times(self.exactness_U)
+        self.known = None  # frees what is read no more before posteriors are made
         self.users.posterior = self.users.solve(moments, self.noise)
         self.users.refit_prior()
         self.items.posterior = self.items.solve(self.item_moments(), self.noise)
@@ -145,6 +149,18 @@ class Factorisation:
         faint = np.linalg.eigvalsh(covariance)[0] < FAINT
         return bool(faint or mean @ np.linalg.solve(covariance, mean) > FAR**2)
 
+    def user_moments(self) -> Moments:
+        """What the users' posteriors need of their ratings.
+
+        A sweep ends with the errors, which read the same as the step of the next one does: it is
+        kept for as long as the items' posteriors are the ones that it was made from.
+        """
+        items = self.items.posterior
+        if self.known is None or self.known[0] is not items:
+            self.known = None
+            self.known = items, _moments(self.by_user, self.items.design())
+        return self.known[1]
+
     def item_moments(self, users: NDArray[np.int64] | None = None) -> Moments:
         """What the items' posteriors need of the ratings of some users; None for all."""
         design = self.users.design().times(self.exactness_U)
@@ -166,14 +182,16 @@ class Factorisation:
         With ``(b_i, d_i)`` an item's offset and design and ``w`` the user: ``E (y - b - d'w)^2 =
         y^2 - 2 y b + E b^2 - 2 (y E d - E[b d])'w + tr(E[dd'] E[ww'])``, summed by user.
         """
-        moments = _moments(self.by_user, self.items.design())
+        moments = self.user_moments()
         mean, covariance = self.users.posterior
-        second = mean[:, :, None] * mean[:, None, :] + covariance
         items = self.items.posterior
         offset, y = items.mean[:, 0], self.by_user.values
-        total = np.asarray(y.power(2).sum(axis=1)).ravel() - 2 * (y @ offset)
+        total = self.by_user.squares - 2 * (y @ offset)
         total += self.by_user.pattern @ (offset**2 + items.covariance[:, 0, 0])
-        total += (moments.gram * second).sum((1, 2)) - 2 * (moments.right * mean).sum(1)
+        for part in blocks(len(mean)):
+            second = mean[part, :, None] * mean[part, None, :] + covariance[part]
+            total[part] += (moments.gram[part] * second).sum((1, 2))
+            total[part] -= 2 * (moments.right[part] * mean[part]).sum(1)
         return np.asarray(total, dtype=np.float64)
 
 

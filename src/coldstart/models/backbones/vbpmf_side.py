@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from coldstart.models.backbones.mf import Array, constant_first
+from coldstart.models.blocks import blocks
 from coldstart.models.floors import LEAST_SPREAD
 from coldstart.models.foldin import posterior
 
@@ -83,18 +84,22 @@ class Side:
         """Expected statistics of these entities."""
         mean, covariance = self.posterior
         x = constant_first(mean)
-        own = covariance.copy()
-        own[:, 0, :] = own[:, :, 0] = 0
+        second = x[:, :, None] * x[:, None, :]
+        second[:, 1:, 1:] += covariance[:, 1:, 1:]
         cross = mean[:, :1] * x + covariance[:, 0, :]
         cross[:, 0] = mean[:, 0]
-        return Design(x, x[:, :, None] * x[:, None, :] + own, cross)
+        return Design(x, second, cross)
 
     def solve(self, moments: Moments, noise: float) -> Gaussians:
         """Posteriors given ratings; an entity without any gets its prior."""
         prior, precision = self.features @ self.prior_map, np.linalg.inv(self.prior_covariance)
-        given = (moments.gram / noise, moments.right / noise, prior, precision)
-        found = posterior(*map(torch.from_numpy, given))
-        return Gaussians(found.mean.numpy(), found.covariance.numpy())
+        solved = Gaussians(np.empty_like(moments.right), np.empty_like(moments.gram))
+        for part in blocks(len(prior)):
+            known = (moments.gram[part] / noise, moments.right[part] / noise)
+            found = posterior(*map(torch.from_numpy, (*known, prior[part], precision)))
+            solved.mean[part] = found.mean.numpy()
+            solved.covariance[part] = found.covariance.numpy()
+        return solved
 
     def refit_prior(self) -> None:
         """Map, covariance and, where they are estimated, penalties from the posteriors.
