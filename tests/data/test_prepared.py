@@ -94,12 +94,22 @@ def test_round_trip_keeps_bytes(prepared: Prepared, tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(getattr(loaded, name), getattr(prepared, name))
 
 
-def test_the_order_of_a_summary_changes_no_byte(prepared: Prepared, tmp_path: Path) -> None:
+def test_labels_of_rows_and_the_order_of_a_summary_change_no_byte(
+    prepared: Prepared, tmp_path: Path
+) -> None:
     turned = dict(reversed(prepared.summary.items()))
     assert list(turned) != list(prepared.summary)
     prepared.save(tmp_path / "a")
-    replace(prepared, summary=turned).save(tmp_path / "b")
+    labelled = prepared.ratings.set_axis(prepared.ratings.index + 7)
+    replace(prepared, summary=turned, ratings=labelled).save(tmp_path / "b")
     assert folder_digest(tmp_path / "a") == folder_digest(tmp_path / "b")
+
+
+def test_a_summary_is_json_in_readable_letters(prepared: Prepared, tmp_path: Path) -> None:
+    replace(prepared, summary={"source": "Amélie"}).save(tmp_path)
+    assert "Amélie" in (tmp_path / "summary.json").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        replace(prepared, summary={"cut": float("nan")}).save(tmp_path)
 
 
 def test_clicks_are_likes_and_have_no_unit(
