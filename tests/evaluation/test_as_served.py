@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 import torch
@@ -11,6 +13,7 @@ from coldstart.data.everyone import everyone, marks
 from coldstart.data.features import UserEncoder
 from coldstart.data.prepared import Prepared
 from coldstart.data.units import Unit
+from coldstart.evaluation import as_served
 from coldstart.evaluation.as_served import (
     evaluate_served,
     measure_adapt_ms,
@@ -119,6 +122,25 @@ def test_latency_is_a_positive_number_of_milliseconds(
     cold: EvaluationSet, item_means: Tensor
 ) -> None:
     assert 0 < measure_adapt_ms(Fixed(item_means), cold.episodes.support) < 10_000
+
+
+def test_the_cost_is_the_median_of_what_comes_after_a_warm_up(
+    cold: EvaluationSet, item_means: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock on which turns take 9 s at first, and then 1, 2, 3 ... thousandths of one."""
+    warm_up, repeats = as_served._WARM_UP, as_served._REPEATS
+    taken = [9.0] * warm_up + [0.001 * n for n in range(1, repeats + 1)]
+    clock = iter([time for second in taken for time in (0.0, second)])
+    monkeypatch.setattr(as_served, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    listed = []
+
+    def spy(scores_BN: Tensor, support_BS: Tensor, ties_BN: Tensor) -> None:
+        listed.append((scores_BN.shape, support_BS.shape[0], ties_BN.shape))
+
+    monkeypatch.setattr(as_served, "top_items", spy)
+    found = measure_adapt_ms(Fixed(item_means), cold.episodes.support)
+    assert found == pytest.approx((1 + repeats) / 2)
+    assert listed == [((1, 61), 1, (1, 61))] * (warm_up + repeats)
 
 
 def test_who_is_new_to_a_version_follows_from_its_marks(prepared: Prepared) -> None:
