@@ -131,3 +131,8 @@ def test_items_are_padded_by_user() -> None:
     found = padded_items(rows, torch.tensor([3, 4, 7]))
     assert found.tolist() == [[4, 0], [0, 0], [2, 9]]
     assert padded_items(rows[:0], torch.tensor([3, 4])).shape == (2, 0)
+
+
+def test_popular_are_the_fifty_most_rated(prepared: Prepared) -> None:
+    """As the catalogue of metrics says; all of the 60 items of ``tiny`` are rated."""
+    assert catalogue_of(prepared, 0, 4.0).popular_N.sum() == 50

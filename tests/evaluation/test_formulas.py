@@ -39,7 +39,7 @@ def test_padding_does_not_count() -> None:
 
 
 def test_padding_changes_no_order() -> None:
-    """Of two items the worse is on top, whatever stands where the query ends."""
+    """Of two items the worse is on top."""
     seen = torch.tensor([[True, True, False, False]])
     scores, gains = row(2, 1, 9, 0), row(1, 3, 15, 15)
     found = formulas.graded_ndcg(scores, gains, seen, NO_TIES[:, :4], 5)
@@ -59,12 +59,19 @@ def test_gaussian_nll_by_hand() -> None:
     assert found.item() == pytest.approx(0.5 * (4 / 4 + math.log(2 * math.pi * 4)))
 
 
-@pytest.mark.parametrize(("level", "inside"), [(0.5, 1 / 3), (0.8, 2 / 3), (0.95, 1.0)])
-def test_coverage_of_intervals_by_hand(level: float, inside: float) -> None:
-    """Half-widths of a unit normal are .674, 1.282 and 1.960."""
-    errors = row(0.6, 1.2, 1.9)
-    found = formulas.covered(errors * 0, errors * 0 + 1, errors, mask(3), level)
-    assert found.item() == pytest.approx(inside)
+@pytest.mark.parametrize(("level", "half"), [(0.5, 0.674490), (0.8, 1.281552), (0.95, 1.959964)])
+def test_intervals_end_where_the_normal_says(level: float, half: float) -> None:
+    """Of a variance of 4, so twice as far out as those of a unit normal."""
+    errors = row(2 * half - 1e-4, 2 * half + 1e-4, -2 * half + 1e-4, -2 * half - 1e-4)
+    mean = row(3, 3, 3, 3)
+    found = formulas.covered(mean, 0 * mean + 4, mean + errors, mask(4), level)
+    assert found.item() == 0.5
+
+
+def test_a_list_is_of_ten() -> None:
+    """As the names of its metrics say."""
+    assert formulas.TOP == 10
+    assert formulas.top_items(row(*range(20)), row(0).long(), NO_TIES).shape == (1, 10)
 
 
 def test_graded_ndcg_by_hand() -> None:
@@ -111,8 +118,8 @@ def test_a_small_gain_is_a_gain() -> None:
     """The worse of two of less than one in all is on top."""
     gains = row(0.25, 0.5)
     found = formulas.graded_ndcg(row(2, 1), gains, mask(2), NO_TIES[:, :2], 5)
-    second = 1 / math.log2(3)
-    assert found.item() == pytest.approx((0.25 + 0.5 * second) / (0.5 + 0.25 * second))
+    at_2 = 1 / math.log2(3)
+    assert found.item() == pytest.approx((0.25 + 0.5 * at_2) / (0.5 + 0.25 * at_2))
 
 
 def test_where_nothing_gains_any_order_is_the_best() -> None:

@@ -46,3 +46,4 @@ def test_only_coverage_is_of_no_single_user() -> None:
 def test_errors_are_better_when_they_are_less() -> None:
     less = {name for name, found in METRICS.items() if found.sign < 0}
     assert less == {"rmse", "mae", "rmse_cold_items", "log_loss", "nll"}
+    assert {found.sign for found in METRICS.values()} == {1, -1}

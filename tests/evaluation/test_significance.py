@@ -115,6 +115,7 @@ def test_over_all_k_each_method_has_the_mean_of_its_columns() -> None:
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+    assert holm([0.9, 0.95]).tolist() == [1.0, 1.0]  # never more
 
 
 def test_a_user_counts_once_whatever_the_seeds_and_folds() -> None:
