@@ -66,3 +66,36 @@ def test_a_log_loss_below_the_entropy_is_caught(cold: EvaluationSet) -> None:
         limit = pd.DataFrame({"k": [0], "log_loss": [check.limit]})
         assert canaries.check_error("random", limit, clicks)[0].ok
     assert canaries.check_error("random", frame, replace(cold, head="ranking")) == []
+
+
+def test_the_least_log_loss_of_draws_by_hand(cold: EvaluationSet) -> None:
+    """Of a uniform probability: mean and standard deviation 1, and n labels to be lucky with."""
+    likes_BQ = (cold.ratings_BQ >= 4).float()
+    clicks = replace(cold, head="click", episodes=cold.episodes._replace(targets_BQ=likes_BQ))
+    frame = pd.DataFrame({"k": [5], "log_loss": [1.0]})
+    (check,) = canaries.check_error("random", frame, clicks, 0.3)
+    luck = math.sqrt(2 * 7 * math.log(10) / likes_BQ.numel())
+    assert check.limit == pytest.approx(min(0.99 * check.expected, 1 - luck))
+    assert check.limit < 0.99 * check.expected, "few labels leave more to luck than to a constant"
+
+
+def test_only_metrics_that_were_measured_are_checked(cold: EvaluationSet) -> None:
+    few = pd.DataFrame({"k": [5, 5], "auc": [0.5, 0.5]})
+    checks = canaries.check_ranking("constant", few, cold, 61)
+    assert [check.metric for check in checks] == ["auc"]
+
+
+def test_lists_are_expected_of_those_who_got_one(cold: EvaluationSet) -> None:
+    """Some users' catalogues were not ranked: what is expected is the mean over the others."""
+    rows = pd.DataFrame({"k": [5], "list_recall@10": [0.0]})
+    ranked_B = torch.arange(cold.n_users) < 3
+    (check,) = canaries.check_ranking("constant", rows, replace(cold, ranked_B=ranked_B), 61)
+    expected_B = canaries.random_order(cold, 5, 61)["list_recall@10"].mean_B
+    assert check.expected == pytest.approx(float(expected_B[:3].nanmean()))
+    assert check.expected != pytest.approx(float(expected_B.nanmean()))
+    nobody = replace(cold, ranked_B=torch.zeros_like(ranked_B))
+    assert canaries.check_ranking("constant", rows, nobody, 61) == []
+    (alone,) = canaries.check_ranking(
+        "constant", rows, replace(cold, ranked_B=ranked_B & ranked_B.cumsum(0).eq(1)), 61
+    )
+    assert alone.expected == pytest.approx(float(expected_B[0]))

@@ -143,6 +143,7 @@ def test_where_labels_say_nothing_it_says_that_it_has_no_power(
     check = check_shuffled("m", shuffled_gains(TASTES, target, SHOTS, MSE, 0), MSE)
     assert check.ok
     assert check.note.startswith("no power")
+    assert check.expected == 0
 
 
 def test_a_method_that_does_not_adapt_has_nothing_to_leak(levels: EvaluationSet) -> None:
