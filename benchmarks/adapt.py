@@ -139,7 +139,7 @@ def lenskit(python: Path, rounds: int, threads: int) -> dict[str, Latency]:
     limits |= {"LK_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
     done = subprocess.run(
         [str(python), str(script), "--rounds", str(rounds)],
-        env={**os.environ, **limits},
+        env={**os.environ, "PYTHONPATH": str(script.parents[1] / "src"), **limits},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -13,13 +14,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 K = TypeVar("K", bound=Hashable)
 Step = Callable[[], Any]
+Call = tuple[Any, tuple[Tensor, ...]]  # a function and its operands
+REPEATS = 20
 
 
 class Share(NamedTuple):
-    """What :func:`matmul_share` measures."""
+    """What :func:`matmul_share` measures; each share is a time over the time of the step."""
 
-    share: float  # time of the products alone over the time of the step
-    alone: float  # Gflop/s of the products alone
+    share: float  # of the products alone, one after another, as the step meets them
+    share_in_cache: float  # of the products alone, each with operands that are in cache
+    alone: float  # Gflop/s of the former
+    in_cache: float  # Gflop/s of the latter
     step: float  # Gflop/s of the step, counting only its products
 
 
@@ -42,7 +47,7 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.calls: list[tuple[Any, tuple[Tensor, ...]]] = []
+        self.calls: list[Call] = []
         self.flops = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -52,8 +57,25 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
+def in_cache(calls: Sequence[Call], rounds: int) -> float:
+    """Seconds of the products when each runs over and over on the operands of its kind.
+
+    Products of the same function, shapes and strides are one kind. The operands were just read
+    (the first run of each is not timed), so they are in whatever level of cache they fit.
+    """
+    kinds: dict[Hashable, list[Call]] = {}
+    for func, operands in calls:
+        key = (func, *((tuple(x.shape), x.stride()) for x in operands))
+        kinds.setdefault(key, []).append((func, operands))
+    steps = {
+        key: (partial(func, *operands), REPEATS) for key, ((func, operands), *_) in kinds.items()
+    }
+    # A kind's rounds are together: between two kinds the operands of others would take the cache.
+    return sum(len(kinds[key]) * medians({key: step}, rounds)[key] for key, step in steps.items())
+
+
 def matmul_share(step: Step, rounds: int) -> Share:
-    """Time ``step`` and its products alone, at the same shapes and strides, in turns."""
+    """Time ``step``, and its products alone at the same shapes and strides, cold and in cache."""
     with Products() as products:
         step()
 
@@ -62,5 +84,7 @@ def matmul_share(step: Step, rounds: int) -> Share:
             func(*operands)
 
     taken = medians({"step": (step, 3), "alone": (alone, 3)}, rounds)
+    taken["in_cache"] = in_cache(products.calls, rounds)
     rates = {name: products.flops / seconds / 1e9 for name, seconds in taken.items()}
-    return Share(taken["alone"] / taken["step"], **rates)
+    shares = [taken[name] / taken["step"] for name in ("alone", "in_cache")]
+    return Share(*shares, **rates)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 
+import matmul_share
 from matmul_share import Products
 
 
@@ -23,3 +27,17 @@ def test_the_collected_products_are_those_that_ran() -> None:
         expected = a @ b
     ((func, operands),) = products.calls
     assert torch.equal(func(*operands), expected)
+
+
+def test_in_cache_every_product_of_a_kind_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three products of two kinds, each kind is timed once and counted as often as it ran."""
+    seconds = {(4, 5): 1.0, (5, 4): 10.0}
+
+    def took(steps: dict[Any, Any], rounds: int) -> dict[Any, float]:
+        return {key: seconds[tuple(step.args[0].shape)] for key, (step, _) in steps.items()}
+
+    monkeypatch.setattr(matmul_share, "medians", took)
+    a, b = torch.randn(4, 5), torch.randn(5, 4)
+    with Products() as products:
+        _ = a @ b, b @ a, (a + 1) @ (b + 1)
+    assert matmul_share.in_cache(products.calls, rounds=1) == 1 + 10 + 1
