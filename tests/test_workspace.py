@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.cyaml import CParser
 
 from coldstart.dvc_command import dvc_batch
 from coldstart.errors import DataError, ParamsError, ServiceError
@@ -252,3 +254,8 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
     except OSError:
         return False
+
+
+def test_dvc_parses_with_libyaml() -> None:
+    """Its parser in Python takes four times as long, and most of the time of a dvc command."""
+    assert YAML(typ="safe").Parser is CParser

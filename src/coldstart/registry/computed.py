@@ -15,6 +15,8 @@ from coldstart.registry import runs
 
 LOCK = "coldstart.lock"
 """Tag of a stage's run: digest of the entry of ``dvc.lock`` that it computed; set by publishing."""
+RESTORED = "coldstart.restored"
+"""Tag of the nested run of a stage that the run cache restored."""
 LOCK_FILE = Path("dvc.lock")
 _SECONDS = "seconds"
 
@@ -41,14 +43,28 @@ def stage_seconds(
     client: Any, experiment_id: str, key: str, lock: Mapping[str, Any]
 ) -> dict[str, float]:
     """Seconds by stage, of the run ``key`` or whichever computed the same; only what is known."""
+    own = own_runs(client, experiment_id, key)
     seconds: dict[str, float] = {}
     for stage, entry in lock.items():
-        identities = {runs.KEY: key}, {LOCK: entry_digest(entry)}
-        for identity in identities:
-            for run in runs.find(client, experiment_id, {runs.STAGE: stage, **identity}):
-                if run.info.status == "FINISHED" and _SECONDS in run.data.metrics:
-                    seconds.setdefault(stage, run.data.metrics[_SECONDS])
+        for run in own.get(stage) or computed_by(client, experiment_id, stage, entry):
+            if _SECONDS in run.data.metrics:
+                seconds.setdefault(stage, run.data.metrics[_SECONDS])
     return seconds
+
+
+def own_runs(client: Any, experiment_id: str, key: str) -> dict[str, list[Any]]:
+    """The finished nested runs of the run ``key`` that computed a stage, by stage."""
+    found: dict[str, list[Any]] = {}
+    for run in runs.find(client, experiment_id, {runs.KEY: key}):
+        if run.info.status == "FINISHED" and RESTORED not in run.data.tags:
+            found.setdefault(run.data.tags[runs.STAGE], []).append(run)
+    return found
+
+
+def computed_by(client: Any, experiment_id: str, stage: str, entry: Any) -> list[Any]:
+    """The finished runs, of whatever key, that computed this entry of ``dvc.lock``."""
+    found = runs.find(client, experiment_id, {runs.STAGE: stage, LOCK: entry_digest(entry)})
+    return [run for run in found if run.info.status == "FINISHED"]
 
 
 def training_seconds(seconds: Mapping[str, float]) -> dict[str, float]:

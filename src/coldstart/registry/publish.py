@@ -19,7 +19,10 @@ from coldstart.registry import identity, runs, store
 from coldstart.registry.computed import (
     LOCK,
     LOCK_FILE,
+    RESTORED,
+    computed_by,
     entry_digest,
+    own_runs,
     read_lock,
     stage_seconds,
     training_seconds,
@@ -82,8 +85,7 @@ def publish() -> dict[str, str]:
     )
     _log_dataset(client, run_id, prepared.summary)
     _log_files(client, run_id, report)
-    runs.log(client, run_id, tags={PUBLISHED: digest})
-    runs.end(client, run_id, "FINISHED")
+    runs.end(client, run_id, "FINISHED", tags={PUBLISHED: digest})
     return told
 
 
@@ -126,19 +128,17 @@ def _stages(
     A stage that the run cache restored left no nested run here: it gets one that names the run
     which computed it.
     """
+    own = own_runs(client, experiment_id, key)
     for stage, entry in lock.items():
-        digest = entry_digest(entry)
-        own = runs.find(client, experiment_id, {runs.KEY: key, runs.STAGE: stage})
-        if own and own[0].info.status == "FINISHED":
-            client.set_tag(own[0].info.run_id, LOCK, digest)
+        if stage in own:
+            client.set_tag(own[stage][0].info.run_id, LOCK, entry_digest(entry))
             continue
-        before = runs.find(client, experiment_id, {runs.STAGE: stage, LOCK: digest})
+        before = computed_by(client, experiment_id, stage, entry)
         child = runs.child(client, experiment_id, parent_id, key, stage)
-        tags = {"coldstart.restored": "true"}
+        tags = {RESTORED: "true"}
         if before:
             tags["coldstart.computed_by"] = before[0].info.run_id
-        runs.log(client, child, tags=tags)
-        runs.end(client, child, "FINISHED")
+        runs.end(client, child, "FINISHED", tags=tags)
 
 
 def _leaderboard_points() -> list[tuple[str, float, int]]:

@@ -84,12 +84,21 @@ def start(client: Any, run_id: str) -> None:
     client.set_tag(run_id, ATTEMPTS, str(attempts))
 
 
-def end(client: Any, run_id: str, status: str, reason: str | None = None) -> None:
+def end(
+    client: Any,
+    run_id: str,
+    status: str,
+    reason: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> None:
     """Mark as FINISHED, FAILED or KILLED; a reason is kept as the run's note too."""
+    from mlflow.entities import RunTag
+
+    text = (reason or "")[:5000]
+    note = f"```\n{text}\n```" if text else ""
+    labels = {REASON: text, "mlflow.note.content": note, **(tags or {})}
+    client.log_batch(run_id, tags=[RunTag(k, v) for k, v in labels.items()])
     client.set_terminated(run_id, status=status)
-    text = reason or ""
-    client.set_tag(run_id, REASON, text[:5000])
-    client.set_tag(run_id, "mlflow.note.content", f"```\n{text[:5000]}\n```" if text else "")
 
 
 def log(
