@@ -11,6 +11,9 @@ from coldstart.data.prepared import Prepared
 from coldstart.data.sources import read_source
 from coldstart.data.tables import prepare_source
 from coldstart.params import DataParams, PrepareParams
+from places import pipeline, project
+
+__all__ = ["pipeline", "project"]
 
 N_USERS, N_ITEMS = 120, 60
 GENRES = ("Action", "Comedy", "Drama", "Horror", "Romance")

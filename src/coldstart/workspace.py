@@ -24,6 +24,7 @@ from typing import Any
 import yaml
 
 from coldstart import environment, layout
+from coldstart.dvc_cache import Output, drop_damaged
 from coldstart.dvc_command import dvc_batch
 from coldstart.errors import ArtefactError, ColdstartError, ParamsError, ServiceError
 from coldstart.params import Params, parse_section
@@ -92,6 +93,7 @@ def run_stage(stage: str, request: Request, project: Path) -> dict[str, Any]:
     started = time.monotonic()
     with workspace(project, request) as folder:
         needed = _needed(folder, stage, request)
+        _secure(folder, needed, request)
         commands = [["pull", *needed]] if needed else []
         commands += [
             ["repro", "--single-item", "--pull", stage],
@@ -120,6 +122,7 @@ def run_command(arguments: Sequence[str], request: Request, project: Path) -> di
     with workspace(project, request) as folder:
         outs = [out for entry in request.lock.values() for out in _paths(entry, "outs")]
         if outs:
+            _secure(folder, outs, request)
             _run(folder, dvc_batch([["pull", *outs]]), request)
         said = _run(folder, [sys.executable, "-m", "coldstart", *arguments], request)
         for line in reversed(said.splitlines()):
@@ -224,6 +227,38 @@ def _needed(folder: Path, stage: str, request: Request) -> list[str]:
     outs = [out for entry in request.lock.values() for out in _paths(entry, "outs")]
     pull = [dep for dep in needed if Path(dep).parts[0] == layout.DATA.name]
     return pull + [out for out in outs if any(_overlap(out, dep) for dep in needed)]
+
+
+def _secure(folder: Path, needed: Sequence[str], request: Request) -> None:
+    """See that dvc finds no damaged object of ``needed``; what is damaged here is pulled again.
+
+    Raises:
+        ArtefactError: files are lost; names them and the stages that compute them.
+    """
+    owners = {
+        out["path"]: (out["md5"], s) for s, e in request.lock.items() for out in e.get("outs", [])
+    }
+    pinned = yaml.safe_load((folder / "data.dvc").read_text(encoding="utf-8"))["outs"]
+    owners |= {out["path"]: (out["md5"], "coldstart fetch") for out in pinned}
+    outputs = [
+        Output(path, md5, only)
+        for only in needed
+        for path, (md5, _) in owners.items()
+        if _overlap(path, only)
+    ]
+    address = Path(environment.dvc_remote())
+    remote = address if address.is_dir() else None
+    cache = Path(environment.dvc_cache())
+    found = drop_damaged(cache, remote, outputs)
+    if found.unseen and cache.exists():
+        _run(folder, dvc_batch([["fetch", *found.unseen]]), request)
+        found = drop_damaged(cache, remote, outputs)
+    if found.lost:
+        stages = {owners[path][1] for path in owners if any(_overlap(path, x) for x in found.lost)}
+        raise ArtefactError(
+            f"{', '.join(found.lost[:5])}: damaged, and neither the cache nor {address} has a whole"
+            f" copy; run again what makes it: {', '.join(sorted(stages))}"
+        )
 
 
 def _interpolate(text: str, params: Mapping[str, Any], item: str) -> str:
