@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.cyaml import CParser
 
 from coldstart.errors import DataError, ParamsError, ServiceError
-from coldstart.workspace import Request, run_command, run_stage, write_lock
+from coldstart.workspace import Request, run_command, run_stage, workspace, write_lock
 from places import place, request
 
 
@@ -33,7 +33,7 @@ def test_two_places_that_share_only_the_remote_agree_with_one(
         baton = run_stage(stage, request(lock), elsewhere if number % 2 else project)
         assert not baton["restored"]
         lock |= baton["lock"]
-    assert [p for host in "ab" for p in (tmp_path / host / "home" / "work").iterdir()] == []
+    assert [p for host in "ab" for p in (tmp_path / host / "home" / "work").glob("stage-*")] == []
 
     shutil.rmtree(tmp_path / "remote" / "runs")  # or the run cache would answer
     place(monkeypatch, tmp_path / "c")
@@ -76,7 +76,7 @@ def test_what_a_stage_says_is_wrong_survives_dvc(
     monkeypatch.setenv("FAIL", "prepare")
     with pytest.raises(DataError, match="row 7: rating 9"):
         run_stage("prepare", request(), project)
-    assert list((tmp_path / "a" / "home" / "work").iterdir()) == []
+    assert list((tmp_path / "a" / "home" / "work").glob("stage-*")) == []
 
 
 def test_a_stage_that_is_killed_is_worth_another_try(
@@ -112,17 +112,22 @@ def test_a_lock_is_written_as_dvc_writes_it(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("whom", ["worker", "runner"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_no_process_outlives_the_one_that_started_it(tmp_path: Path, number: int) -> None:
-    started = tmp_path / "started"
+def test_no_process_outlives_the_one_that_started_it(
+    tmp_path: Path, number: int, whom: str
+) -> None:
+    started, running = tmp_path / "started", tmp_path / "running"
     sleep = f"""
-import os, pathlib, time
-pathlib.Path({str(started)!r}).write_text(str(os.getpid()))
+import os, pathlib, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+pathlib.Path({str(started)!r}).write_text(f"{{os.getpid()}} {{child.pid}}")
 time.sleep(600)
 """
     runner = f"""
 import os, pathlib, sys
 from coldstart.process import run_group
+pathlib.Path({str(running)!r}).write_text(str(os.getpid()))
 run_group([sys.executable, "-c", {sleep!r}], cwd=pathlib.Path("."), env=os.environ)
 """
     worker = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {runner!r}])"
@@ -131,12 +136,52 @@ run_group([sys.executable, "-c", {sleep!r}], cwd=pathlib.Path("."), env=os.envir
     while not (started.exists() and started.read_text()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.kill(outer.pid, number)
+    os.kill(outer.pid if whom == "worker" else int(running.read_text()), number)
     outer.wait()
-    pid = int(started.read_text())
-    while alive(pid):
+    while any(alive(int(pid)) for pid in [running.read_text(), *started.read_text().split()]):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_killed_task_leaves_nothing(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its processes end with it; the next task on this host removes its folder, and no other."""
+    place(monkeypatch, tmp_path / "a")
+    work, started = tmp_path / "a" / "home" / "work", tmp_path / "started"
+    sleep = f"""
+import os, pathlib, time
+pathlib.Path({str(started)!r}).write_text(str(os.getpid()))
+time.sleep(600)
+"""
+    (project / "src" / "coldstart" / "__main__.py").write_text(sleep)
+    task = subprocess.Popen(
+        [sys.executable, "-m", "coldstart", "work", "prepare"],
+        env=os.environ | {"COLDSTART_PROJECT": str(project)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert task.stdin is not None
+    task.stdin.write(json.dumps(vars(request())))
+    task.stdin.close()
+    deadline = time.monotonic() + 60
+    while not (started.exists() and started.read_text()):
+        assert task.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (first,) = work.glob("stage-*")
+    with workspace(project, request()) as second:
+        assert first.exists(), "it is at work"
+        task.kill()
+        task.wait()
+        while alive(int(started.read_text())):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with workspace(project, request()) as third:
+            assert set(work.glob("stage-*")) == {second, third}
+    assert list(work.glob("stage-*")) == []
 
 
 def alive(pid: int) -> bool:

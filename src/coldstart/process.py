@@ -1,4 +1,8 @@
-"""A child process with all its children in a group that ends together with us."""
+"""A child process with all its children in a group that ends together with us.
+
+``python -m coldstart.process PGID`` is the guard of a group: it ends the group once its standard
+input does, which is when the process that started both is gone, however that was killed.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,14 @@ from types import FrameType
 import psutil
 
 GRACE_SECONDS = 30.0
+_DONE = b"done"
 
 
 def run_group(arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> tuple[int, str]:
     """Run a command as a process group of its own, its output copied to our standard error.
 
-    A SIGTERM or SIGINT to us, or the death of our parent, is passed on to the whole group, which
-    then has ``GRACE_SECONDS`` to write its checkpoint.
+    A SIGTERM or SIGINT to us, our death or that of our parent, is passed on to the whole group,
+    which then has ``GRACE_SECONDS`` to write its checkpoint.
 
     Returns:
         Exit code (negative: the signal) and what it wrote, both streams together.
@@ -43,7 +48,7 @@ def run_group(arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]) ->
     lines = []
     assert process.stdout is not None
     try:
-        with process.stdout, _forward_signals(process.pid):
+        with process.stdout, _guard(process.pid), _forward_signals(process.pid):
             for line in process.stdout:
                 lines.append(line)
                 sys.stderr.write(line)
@@ -91,6 +96,32 @@ def _orphan_watch(pgid: int, done: threading.Event) -> None:
 
 
 @contextmanager
+def _guard(pgid: int) -> Iterator[None]:
+    """A process that ends the group if we are killed, when no code of ours runs any more."""
+    guard = subprocess.Popen(
+        [sys.executable, "-m", "coldstart.process", str(pgid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert guard.stdin is not None
+    try:
+        yield
+    finally:
+        with suppress(BrokenPipeError):
+            guard.stdin.write(_DONE)
+            guard.stdin.close()
+        guard.wait()
+
+
+def main() -> None:
+    """Guard the group that the first argument names."""
+    if sys.stdin.buffer.read() != _DONE:
+        end_group(int(sys.argv[1]))
+
+
+@contextmanager
 def _forward_signals(pgid: int) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -105,3 +136,7 @@ def _forward_signals(pgid: int) -> Iterator[None]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    main()

@@ -16,12 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from coldstart import environment, layout
 from coldstart.dvc_cache import Output, drop_damaged
@@ -32,6 +33,8 @@ from coldstart.process import run_group
 
 PIPELINE_FILES = ("dvc.yaml", "data.dvc", ".dvcignore")
 CODE = Path("src/coldstart")
+_PREFIX = "stage-"
+_OWNER = ".owner"
 
 
 class _Lockfile(yaml.SafeDumper):
@@ -142,10 +145,14 @@ def workspace(project: Path, request: Request) -> Iterator[Path]:
     parse_section(Params, yaml.safe_load(request.params), "params.yaml")
     root = environment.work()
     root.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="stage-", dir=root))
+    with FileLock(root / ".lock"):
+        _sweep(root)
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
+        owner = FileLock(folder / _OWNER).acquire()
     try:
-        _fill(folder, project, request)
-        yield folder
+        with owner:
+            _fill(folder, project, request)
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -164,6 +171,13 @@ def dvc_config(*, no_scm: bool) -> str:
         + f"[cache]\n    dir = {environment.dvc_cache()}\n"
         + f"['remote \"local\"']\n    url = {environment.dvc_remote()}\n    verify = true\n"
     )
+
+
+def _sweep(root: Path) -> None:
+    """Remove the folders of tasks that were killed: whoever owns one holds its lock."""
+    for folder in root.glob(f"{_PREFIX}*"):
+        with suppress(Timeout, OSError), FileLock(folder / _OWNER, blocking=False):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fill(folder: Path, project: Path, request: Request) -> None:
