@@ -1,15 +1,17 @@
 """Registered versions and the aliases that say which one is served.
 
 ``champion`` is served, ``previous_champion`` is what a rollback returns to, ``challenger`` is the
-latest candidate that passed the gate and is not champion. The switch of ``champion`` is the last
-step of a promotion, so a promotion that dies half-way has changed nothing that is served, and its
-retry completes it.
+latest candidate that passed the gate and is not champion. Which champion a version replaced is
+written on the version before the switch of ``champion``, which is one step: whenever a promotion
+dies, what is served is one of two whole states, each of which knows what a rollback returns to.
+``previous_champion`` shows that to people and follows the switch; a retry completes it.
 
 MLflow's aliases are last-writer-wins, without compare-and-swap. A decision therefore names the
 champion that it was made against, and is refused if another one has taken its place. Promotions are
-serialised by a lock on one host and, between hosts, by a claim: each writes its claim on the
+serialised by a lock on one host and, between hosts, by a claim: each writes its host's claim on the
 registered model and only then reads champion and claims. Of two at once, at least one sees the
-other's claim and gives way; it is retried.
+other's claim and gives way; it is retried. A claim of this host that is found under the lock is
+that of a dead process, and in nobody's way.
 """
 
 from __future__ import annotations
@@ -36,6 +38,9 @@ RECIPE = "coldstart.recipe"
 SHA256 = "coldstart.sha256"
 DECISION = "coldstart.decision"
 PROMOTED = "coldstart.promoted"
+ROLLED_BACK = "coldstart.rolled_back"
+REPLACED = "coldstart.replaced"
+"""Tag of a champion: the version before it, to which a rollback returns; empty after a rollback."""
 _CLAIM = "coldstart.claim."
 _CLAIM_SECONDS = 600
 _LOG = logging.getLogger("coldstart.registry")
@@ -148,13 +153,15 @@ def promote(client: Any, decision: Decision) -> Version:
         version = find_version(client, model, decision.key)
         if version is None:
             raise GateError(f"{model}: this decision has no registered version: run the gate again")
-        with _claim(client, model, version.version) as now:
+        with _claim(client, model, f"promotion of version {version.version}") as now:
+            previous = version.tags.get(REPLACED)
             if now.get(CHAMPION) != version.version:
                 _refuse_stale(version, now.get(CHAMPION), against)
-                if against is not None:
-                    client.set_registered_model_alias(model, PREVIOUS, against)
+                previous = against
+                client.set_model_version_tag(model, version.version, REPLACED, against or "")
                 client.set_registered_model_alias(model, CHAMPION, version.version)
             client.set_model_version_tag(model, version.version, PROMOTED, "true")
+            _show_previous(client, model, now, previous)
             if now.get(CHALLENGER) == version.version:
                 client.delete_registered_model_alias(model, CHALLENGER)
     _LOG.info("%s: version %s is the champion (before: %s)", model, version.version, against)
@@ -168,31 +175,34 @@ def rollback(client: Any, model: str, to: str | None = None) -> Version:
         GateError: there is no such version.
         ServiceError: a promotion is under way (worth a retry).
     """
-    with store.host_lock("promotion"):
-        known = aliases(client, model)
-        target = to or known.get(PREVIOUS)
-        if target is None:
+    doing = f"rollback to {'the previous champion' if to is None else f'version {to}'}"
+    with store.host_lock("promotion"), _claim(client, model, doing) as now:
+        old = now.get(CHAMPION)
+        versions = {
+            str(v.version): _version(v) for v in client.search_model_versions(f"name = '{model}'")
+        }
+        target = to or _replaced_by(versions.get(old or ""), now)
+        if not target:
             raise GateError(
                 f"{model}: has no previous champion; name a version with --to, "
                 f"`coldstart champion` shows what is served"
             )
-        versions = {str(v.version) for v in client.search_model_versions(f"name = '{model}'")}
         if target not in versions:
             ordered = ", ".join(sorted(versions, key=int)) or "none"
             raise GateError(f"{model}: has no version {target}; versions: {ordered}")
-        with _claim(client, model, target) as now:
-            old = now.get(CHAMPION)
-            if old is not None and old != target:
-                client.set_model_version_tag(model, old, "coldstart.rolled_back", "true")
+        if old != target:
+            if old is not None:
+                client.set_model_version_tag(model, old, ROLLED_BACK, "true")
             client.set_model_version_tag(model, target, PROMOTED, "true")
+            client.set_model_version_tag(model, target, REPLACED, "")
             client.set_registered_model_alias(model, CHAMPION, target)
-            if PREVIOUS in now:
-                client.delete_registered_model_alias(model, PREVIOUS)
+        still = versions[target].tags.get(REPLACED) if old == target else None
+        _show_previous(client, model, now, still)
     return _version(client.get_model_version(model, target))
 
 
 def _refuse_stale(version: Version, now: str | None, against: str | None) -> None:
-    if PROMOTED in version.tags:
+    if PROMOTED in version.tags or ROLLED_BACK in version.tags:
         raise GateError(
             f"{version.model}: version {version.version} was champion before and has been replaced "
             f"by {now}; use `coldstart rollback --to {version.version}` to return to it"
@@ -204,23 +214,36 @@ def _refuse_stale(version: Version, now: str | None, against: str | None) -> Non
         )
 
 
+def _replaced_by(champion: Version | None, now: dict[str, str]) -> str | None:
+    """The version that the champion replaced; itself where a rollback to it died at its end."""
+    if champion is None:
+        return None
+    unfinished = now.get(PREVIOUS) == champion.version
+    return champion.version if unfinished else champion.tags.get(REPLACED)
+
+
+def _show_previous(client: Any, model: str, now: dict[str, str], previous: str | None) -> None:
+    if previous:
+        client.set_registered_model_alias(model, PREVIOUS, previous)
+    elif PREVIOUS in now:
+        client.delete_registered_model_alias(model, PREVIOUS)
+
+
 @contextmanager
-def _claim(client: Any, model: str, version: str) -> Iterator[dict[str, str]]:
-    """Claim the switch of aliases; yields the aliases as they are under the claim."""
-    mine = _CLAIM + version
-    client.set_registered_model_tag(model, mine, str(int(time.time())))
+def _claim(client: Any, model: str, doing: str) -> Iterator[dict[str, str]]:
+    """Claim the switch of aliases for this host; yields the aliases as they are under the claim."""
+    if _registered(client, model) is None:
+        yield {}
+        return
+    mine = _CLAIM + store.host_id()
+    client.set_registered_model_tag(model, mine, f"{int(time.time())} {doing}")
     try:
         seen = client.get_registered_model(model)
         oldest = time.time() - _CLAIM_SECONDS
-        others = [
-            tag.removeprefix(_CLAIM)
-            for tag, value in seen.tags.items()
-            if tag.startswith(_CLAIM) and tag != mine and int(value) > oldest
-        ]
-        if others:
-            raise ServiceError(
-                f"{model}: a promotion of version {', '.join(others)} is under way; try again"
-            )
+        for tag, value in seen.tags.items():
+            since, _, what = value.partition(" ")
+            if tag.startswith(_CLAIM) and tag != mine and int(since) > oldest:
+                raise ServiceError(f"{model}: a {what} is under way on another host; try again")
         yield {k: str(v) for k, v in seen.aliases.items()}
     finally:
         client.delete_registered_model_tag(model, mine)

@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import socket
+import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,6 +75,12 @@ def host_lock(name: str) -> Iterator[None]:
     home().mkdir(parents=True, exist_ok=True)
     with FileLock(home() / f"{name}.lock", timeout=120):
         yield
+
+
+def host_id() -> str:
+    """Name of whoever shares :func:`host_lock` with us: the same machine and the same home."""
+    place = f"{socket.gethostname()}/{uuid.getnode()}/{home().resolve()}"
+    return hashlib.blake2b(place.encode(), digest_size=8).hexdigest()
 
 
 def client() -> Any:
