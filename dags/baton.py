@@ -89,25 +89,28 @@ class Coldstart(BaseOperator):  # type: ignore[misc]
 
 
 class Stage(Coldstart):
-    """One stage of ``dvc.yaml``; ``upstream`` are the batons of the stages that it reads."""
+    """One stage of ``dvc.yaml``; ``upstream`` are the batons of the stages that it reads.
 
-    template_fields: Sequence[str] = ("stage", "params_text", "upstream")
+    ``run`` holds the texts of ``params.yaml`` and ``data.dvc`` with which the run began.
+    """
 
-    def __init__(self, *, stage: str, params_text: Any, upstream: Sequence[Any], **options: Any):
+    template_fields: Sequence[str] = ("stage", "run", "upstream")
+
+    def __init__(self, *, stage: str, run: Any, upstream: Sequence[Any], **options: Any):
         super().__init__(**options)
         self.stage = stage
-        self.params_text = params_text
+        self.run = run
         self.upstream = upstream
 
     def command(self, context: Mapping[str, Any]) -> tuple[list[str], dict[str, Any] | None]:
         """The stage in a scratch workspace."""
-        return ["work", self.stage], baton(context, self.params_text, self.upstream)
+        return ["work", self.stage], baton(context, self.run, self.upstream)
 
 
 class Effect(Stage):
     """A command that reads all results and acts outside the pipeline: publish, gate, promote."""
 
-    template_fields: Sequence[str] = ("stage", "params_text", "upstream", "decision")
+    template_fields: Sequence[str] = ("stage", "run", "upstream", "decision")
 
     def __init__(self, *, decision: Any = None, **options: Any):
         super().__init__(**options)
@@ -115,7 +118,7 @@ class Effect(Stage):
 
     def command(self, context: Mapping[str, Any]) -> tuple[list[str], dict[str, Any] | None]:
         """The command in a scratch workspace that holds all results."""
-        request = baton(context, self.params_text, self.upstream)
+        request = baton(context, self.run, self.upstream)
         arguments = ["work", "--command", self.stage]
         if self.decision is not None:
             request["files"] = {"decision.json": json.dumps(self.decision)}
@@ -126,26 +129,28 @@ class Effect(Stage):
 class Approval(ApprovalOperator):  # type: ignore[misc]
     """Ask a person, for as long as ``gate.approval_timeout_s`` of the run's params says."""
 
-    template_fields: Collection[str] = (*ApprovalOperator.template_fields, "params_text")
+    template_fields: Collection[str] = (*ApprovalOperator.template_fields, "run")
 
-    def __init__(self, *, params_text: Any, **options: Any):
+    def __init__(self, *, run: Any, **options: Any):
         super().__init__(**options)
-        self.params_text = params_text
+        self.run = run
 
     def execute(self, context: Any) -> Any:
         """Wait for the answer; holds no slot."""
-        seconds = yaml.safe_load(self.params_text)["gate"]["approval_timeout_s"]
+        seconds = yaml.safe_load(self.run["params"])["gate"]["approval_timeout_s"]
         self.response_timeout = timedelta(seconds=seconds)
         return super().execute(context)
 
 
-def baton(context: Mapping[str, Any], params: str, upstream: Sequence[Any]) -> dict[str, Any]:
-    """The request to `coldstart work`."""
+def baton(
+    context: Mapping[str, Any], run: Mapping[str, str], upstream: Sequence[Any]
+) -> dict[str, Any]:
+    """The request to `coldstart work`; ``run`` is what the run began with."""
     lock: dict[str, Any] = {}
     for one in upstream:  # a mapped task hands on several
         for part in [one] if isinstance(one, dict) else list(one):
             lock |= part["lock"]
-    return {"params": params, "lock": lock, "run_id": context["run_id"]}
+    return {**run, "lock": lock, "run_id": context["run_id"]}
 
 
 def note(run_id: str, text: str) -> None:

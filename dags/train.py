@@ -7,7 +7,7 @@ is in `params.yaml`.
 
 | task | does |
 |---|---|
-| `configure` | turns the form into the run's params; what is not allowed ends the run here |
+| `configure` | params from the form, and the version of the data; what is not allowed ends here |
 | `validate` | checks the data against the expectations; bad data stops the run |
 | `prepare` | canonical tables, features, and the split into historical, validation and cold users |
 | `pretrain` | backbone and baselines, from historical users only |
@@ -44,6 +44,7 @@ from coldstart.params import read_yaml, resolve
 
 PROJECT = Path(__file__).resolve().parent.parent
 FILE = read_yaml(PROJECT / "params.yaml")
+DATA = PROJECT / "data.dvc"
 CHAMPION = Asset("coldstart_champion")
 GPU = {"pool": "gpu", "queue": "gpu"}
 """Of tasks that train networks."""
@@ -145,41 +146,41 @@ def params_of(form: dict[str, Any], given: dict[str, Any]) -> str:
 
 
 @task(retries=0)  # type: ignore[untyped-decorator]
-def configure(**context: Any) -> str:
-    """The run's ``params.yaml``; what is not allowed ends the run here."""
+def configure(**context: Any) -> dict[str, str]:
+    """The run's ``params.yaml`` and ``data.dvc``; what is not allowed ends the run here."""
     try:
-        return params_of(dict(context["params"]), dict(context["dag_run"].conf or {}))
-    except ParamsError as error:
-        note(context["run_id"], f"**configure: {error}**")
-        raise AirflowFailException(str(error)) from None
+        form = params_of(dict(context["params"]), dict(context["dag_run"].conf or {}))
+        return {"params": form, "data": DATA.read_text(encoding="utf-8")}
+    except (ParamsError, OSError) as error:
+        missing = f"{error}; `coldstart fetch` or `import` writes it"
+        reason = str(error) if isinstance(error, ParamsError) else missing
+        note(context["run_id"], f"**configure: {reason}**")
+        raise AirflowFailException(reason) from None
 
 
 @task
-def algorithms(params_text: str) -> list[str]:
+def algorithms(run: dict[str, str]) -> list[str]:
     """The stages of ``meta_train``, one for each algorithm."""
-    return [
-        f"meta_train@{name}" for name in yaml.safe_load(params_text)["meta_train"]["algorithms"]
-    ]
+    params = yaml.safe_load(run["params"])
+    return [f"meta_train@{name}" for name in params["meta_train"]["algorithms"]]
 
 
 @task.branch
 def route(
-    published: dict[str, Any], decision: dict[str, Any], params_text: str, **context: Any
+    published: dict[str, Any], decision: dict[str, Any], run: dict[str, str], **context: Any
 ) -> str | None:
     """Where a decision leads: to a person, to the promotion, or nowhere."""
     note(context["run_id"], links(context["run_id"], published, decision))
     if not decision["promote"]:
         return None
-    return "approve" if yaml.safe_load(params_text)["gate"]["require_approval"] else "promote"
+    return "approve" if yaml.safe_load(run["params"])["gate"]["require_approval"] else "promote"
 
 
-def computed(params_text: Any) -> tuple[Any, ...]:
+def computed(run: Any) -> tuple[Any, ...]:
     """The stages that compute, wired as in ``dvc.yaml``: what each is given is what it reads."""
 
     def stage(name: str, *upstream: Any, **options: Any) -> Any:
-        return Stage(
-            task_id=name, stage=name, params_text=params_text, upstream=list(upstream), **options
-        ).output
+        return Stage(task_id=name, stage=name, run=run, upstream=list(upstream), **options).output
 
     validated = stage("validate")
     prepared = stage("prepare", validated)
@@ -187,12 +188,12 @@ def computed(params_text: Any) -> tuple[Any, ...]:
     trained = (
         Stage.partial(
             task_id="meta_train",
-            params_text=params_text,
+            run=run,
             upstream=[prepared, pretrained],
             map_index_template="{{ task.stage.partition('@')[2] }}",
             **GPU,
         )
-        .expand(stage=algorithms(params_text))
+        .expand(stage=algorithms(run))
         .output
     )
     combined = stage("combine", prepared, pretrained, trained)
@@ -215,18 +216,16 @@ def computed(params_text: Any) -> tuple[Any, ...]:
 )
 def train() -> None:
     """Compute, publish, and promote what the gate, and a person if asked for, let through."""
-    params_text = configure()
-    results = computed(params_text)
+    run = configure()
+    results = computed(run)
 
     def effect(name: str, **options: Any) -> Effect:
-        return Effect(
-            task_id=name, stage=name, params_text=params_text, upstream=list(results), **options
-        )
+        return Effect(task_id=name, stage=name, run=run, upstream=list(results), **options)
 
     published, decided = effect("publish"), effect("gate")
     approved = Approval(
         task_id="approve",
-        params_text=params_text,
+        run=run,
         subject="Promote the candidate of {{ run_id }}?",
         body="{{ ti.xcom_pull(task_ids='gate')['summary'] }}",
         defaults="Reject",
@@ -238,7 +237,7 @@ def train() -> None:
         outlets=[CHAMPION],
         trigger_rule="none_failed_min_one_success",
     )
-    route(published.output, decided.output, params_text) >> [approved, promoted]
+    route(published.output, decided.output, run) >> [approved, promoted]
     approved >> promoted
 
 

@@ -105,7 +105,8 @@ def place(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setenv("TMPDIR", str(folder / "tmp"))
 
 
-def request(lock: dict[str, Any] | None = None, **more: Any) -> Request:
+def request(project: Path, lock: dict[str, Any] | None = None, **more: Any) -> Request:
+    """A request of a run that begins now, with the data as the checkout pins them."""
     params = yaml.safe_load(PARAMS.read_text())
     params["meta_train"]["algorithms"] = ["maml", "reptile"]
-    return Request(yaml.safe_dump(params), lock or {}, **more)
+    return Request(yaml.safe_dump(params), (project / "data.dvc").read_text(), lock or {}, **more)

@@ -44,9 +44,9 @@ def test_a_damaged_object_of_the_cache_is_pulled_again(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, fault: str
 ) -> None:
     place(monkeypatch, tmp_path / "a")
-    lock = run_stage("prepare", request(), project)["lock"]
+    lock = run_stage("prepare", request(project), project)["lock"]
     damage(tmp_path / "a" / "home" / "dvc" / "cache", objects(lock)[kind], fault)
-    baton = run_stage("meta_train@maml", request(lock), project)
+    baton = run_stage("meta_train@maml", request(project, lock), project)
     (out,) = baton["lock"]["meta_train@maml"]["outs"]
     listing = [{"md5": hashlib.md5(b"mamlratings").hexdigest(), "relpath": "x"}]
     assert out["md5"] == hashlib.md5(json.dumps(listing).encode()).hexdigest() + ".dir"
@@ -57,10 +57,10 @@ def test_without_the_check_a_flipped_bit_becomes_another_result(
 ) -> None:
     """The control of the test above: dvc takes an object that is read-only for its name."""
     place(monkeypatch, tmp_path / "a")
-    lock = run_stage("prepare", request(), project)["lock"]
+    lock = run_stage("prepare", request(project), project)["lock"]
     damage(tmp_path / "a" / "home" / "dvc" / "cache", objects(lock)["file"], "flipped")
     monkeypatch.setattr(workspace, "_secure", lambda *_: None)
-    baton = run_stage("meta_train@maml", request(lock), project)["lock"]["meta_train@maml"]
+    baton = run_stage("meta_train@maml", request(project, lock), project)["lock"]["meta_train@maml"]
     (dep,) = (d for d in baton["deps"] if d["path"] == "artifacts/prepared")
     listing = [{"md5": hashlib.md5(b"mamlratings").hexdigest(), "relpath": "x"}]
     right = hashlib.md5(json.dumps(listing).encode()).hexdigest() + ".dir"
@@ -78,27 +78,27 @@ def test_what_no_place_has_whole_is_refused_by_name(
     fault: str,
 ) -> None:
     place(monkeypatch, tmp_path / "a")
-    lock = run_stage("prepare", request(), project)["lock"]
+    lock = run_stage("prepare", request(project), project)["lock"]
     damage(tmp_path / "remote", objects(lock)[kind], fault)
     place(monkeypatch, tmp_path / "b")
     with pytest.raises(ArtefactError, match=r"artifacts/prepared.*: damaged.*: prepare$"):
-        run_stage("meta_train@maml", request(lock), project)
+        run_stage("meta_train@maml", request(project, lock), project)
 
 
 def test_what_was_lost_is_computed_again(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place(monkeypatch, tmp_path / "a")
-    lock = run_stage("prepare", request(), project)["lock"]
-    baton = run_stage("meta_train@maml", request(lock), project)["lock"]
+    lock = run_stage("prepare", request(project), project)["lock"]
+    baton = run_stage("meta_train@maml", request(project, lock), project)["lock"]
     damage(tmp_path / "remote", baton["meta_train@maml"]["outs"][0]["md5"], "flipped")
     place(monkeypatch, tmp_path / "b")
     with pytest.raises(ArtefactError, match="run again what makes it: meta_train@maml"):
-        run_stage("evaluate", request(lock | baton), project)
-    again = run_stage("meta_train@maml", request(lock), project)
+        run_stage("evaluate", request(project, lock | baton), project)
+    again = run_stage("meta_train@maml", request(project, lock), project)
     assert not again["restored"]
     assert again["lock"] == baton
-    assert run_stage("evaluate", request(lock | baton), project)["lock"]
+    assert run_stage("evaluate", request(project, lock | baton), project)["lock"]
 
 
 def test_damaged_data_are_fetched_again(
@@ -108,7 +108,7 @@ def test_damaged_data_are_fetched_again(
     damage(tmp_path / "remote", pinned, "flipped")
     place(monkeypatch, tmp_path / "a")
     with pytest.raises(ArtefactError, match=r"^data: damaged.*: coldstart fetch$"):
-        run_stage("prepare", request(), project)
+        run_stage("prepare", request(project), project)
 
 
 def store(folder: Path, content: bytes, end: str = "") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ import pytest
 from ruamel.yaml import YAML
 from ruamel.yaml.cyaml import CParser
 
+from coldstart.dvc_command import dvc_batch
+from coldstart.dvc_files import dvc_config, write_lock
 from coldstart.errors import DataError, ParamsError, ServiceError
-from coldstart.workspace import Request, run_command, run_stage, workspace, write_lock
+from coldstart.workspace import Request, run_command, run_stage, workspace
 from places import place, request
 
 
@@ -30,7 +34,7 @@ def test_two_places_that_share_only_the_remote_agree_with_one(
     order = ["prepare", "meta_train@maml", "meta_train@reptile", "evaluate"]
     for number, stage in enumerate(order):
         place(monkeypatch, tmp_path / ("a" if number % 2 else "b"))
-        baton = run_stage(stage, request(lock), elsewhere if number % 2 else project)
+        baton = run_stage(stage, request(project, lock), elsewhere if number % 2 else project)
         assert not baton["restored"]
         lock |= baton["lock"]
     assert [p for host in "ab" for p in (tmp_path / host / "home" / "work").glob("stage-*")] == []
@@ -39,7 +43,7 @@ def test_two_places_that_share_only_the_remote_agree_with_one(
     place(monkeypatch, tmp_path / "c")
     single: dict[str, Any] = {}
     for stage in order:
-        baton = run_stage(stage, request(single), project)
+        baton = run_stage(stage, request(project, single), project)
         assert not baton["restored"]
         single |= baton["lock"]
     assert single == lock, json.dumps([single, lock])
@@ -49,20 +53,47 @@ def test_a_stage_that_anyone_has_computed_is_restored(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place(monkeypatch, tmp_path / "a")
-    first = run_stage("prepare", request(), project)
+    first = run_stage("prepare", request(project), project)
     place(monkeypatch, tmp_path / "b")
-    second = run_stage("prepare", request(run_id="another"), project)
+    second = run_stage("prepare", request(project, run_id="another"), project)
     assert (first["restored"], second["restored"]) == (False, True)
     assert first["lock"] == second["lock"]
+
+
+def test_a_run_keeps_the_data_that_it_began_with(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the checkout pins meanwhile, or never did."""
+    place(monkeypatch, tmp_path / "a")
+    begun = request(project)
+    (project / "data" / "ml-100k").mkdir(parents=True)
+    (project / "data" / "ml-100k" / "x").write_text("newer ratings")
+    (project / ".dvc").mkdir()
+    (project / ".dvc" / "config").write_text(dvc_config(no_scm=True))
+    subprocess.run(dvc_batch([["add", "-q", "data"], ["push", "-q"]]), cwd=project, check=True)
+    assert request(project).data != begun.data
+    outs = [run_stage("prepare", r, project)["lock"]["prepare"] for r in (begun, request(project))]
+    for text, entry in zip((b"ratings", b"newer ratings"), outs, strict=True):
+        listing = [{"md5": hashlib.md5(text).hexdigest(), "relpath": "x"}]
+        md5 = hashlib.md5(json.dumps(listing).encode()).hexdigest() + ".dir"
+        assert entry["outs"][0]["md5"] == md5
+
+
+@pytest.mark.parametrize("data", ["", "outs: []", "- x"])
+def test_a_request_needs_its_data(project: Path, data: str) -> None:
+    with pytest.raises(ParamsError, match=r"request: data must be the text of data\.dvc"):
+        run_stage("prepare", replace(request(project), data=data), project)
 
 
 def test_a_command_sees_all_results_and_its_files(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place(monkeypatch, tmp_path / "a")
-    lock = run_stage("prepare", request(), project)["lock"]
-    lock |= run_stage("meta_train@maml", request(lock), project)["lock"]
-    answer = run_command(["gate"], request(lock, files={"d.json": '{"promote": true}'}), project)
+    lock = run_stage("prepare", request(project), project)["lock"]
+    lock |= run_stage("meta_train@maml", request(project, lock), project)["lock"]
+    answer = run_command(
+        ["gate"], request(project, lock, files={"d.json": '{"promote": true}'}), project
+    )
     assert answer == {
         "seen": ["artifacts/models/maml/x", "artifacts/prepared/x"],
         "promote": True,
@@ -75,7 +106,7 @@ def test_what_a_stage_says_is_wrong_survives_dvc(
     place(monkeypatch, tmp_path / "a")
     monkeypatch.setenv("FAIL", "prepare")
     with pytest.raises(DataError, match="row 7: rating 9"):
-        run_stage("prepare", request(), project)
+        run_stage("prepare", request(project), project)
     assert list((tmp_path / "a" / "home" / "work").glob("stage-*")) == []
 
 
@@ -85,7 +116,7 @@ def test_a_stage_that_is_killed_is_worth_another_try(
     place(monkeypatch, tmp_path / "a")
     monkeypatch.setenv("DIE", "prepare")
     with pytest.raises(ServiceError, match="ended with"):
-        run_stage("prepare", request(), project)
+        run_stage("prepare", request(project), project)
 
 
 @pytest.mark.parametrize("stage", ["train", "meta_train", "prepare@maml"])
@@ -94,7 +125,7 @@ def test_an_unknown_stage_is_refused(
 ) -> None:
     place(monkeypatch, tmp_path / "a")
     with pytest.raises(ParamsError, match="is not one of"):
-        run_stage(stage, request(), project)
+        run_stage(stage, request(project), project)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"params": "", "colour": 1}', "{}"])
@@ -164,7 +195,7 @@ time.sleep(600)
         text=True,
     )
     assert task.stdin is not None
-    task.stdin.write(json.dumps(vars(request())))
+    task.stdin.write(json.dumps(vars(request(project))))
     task.stdin.close()
     deadline = time.monotonic() + 60
     while not (started.exists() and started.read_text()):
@@ -172,14 +203,14 @@ time.sleep(600)
         assert time.monotonic() < deadline
         time.sleep(0.05)
     (first,) = work.glob("stage-*")
-    with workspace(project, request()) as second:
+    with workspace(project, request(project)) as second:
         assert first.exists(), "it is at work"
         task.kill()
         task.wait()
         while alive(int(started.read_text())):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        with workspace(project, request()) as third:
+        with workspace(project, request(project)) as third:
             assert set(work.glob("stage-*")) == {second, third}
     assert list(work.glob("stage-*")) == []
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 DATA = Path("data")
+DATA_PIN = Path("data.dvc")
 EXPECTATIONS = Path("expectations")
 
 ARTIFACTS = Path("artifacts")

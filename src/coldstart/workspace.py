@@ -1,9 +1,10 @@
 """Run one DVC stage in a scratch workspace: the baton between workers.
 
-A task gets the text of ``params.yaml`` and the ``dvc.lock`` entries of the stages before it, and
-hands on the entry of its own stage. Everything else travels through the DVC remote, by hash. So a
-task needs nothing of the host that ran the one before it, two runs never meet in a folder, and what
-a killed task leaves behind is thrown away.
+A task gets the texts of ``params.yaml`` and ``data.dvc`` as they were when its run began, and the
+``dvc.lock`` entries of the stages before it, and hands on the entry of its own stage. Everything
+else travels through the DVC remote, by hash. So a task needs nothing of the host that ran the one
+before it, nor a checkout that somebody pulled; two runs never meet in a folder, and what a killed
+task leaves behind is thrown away.
 """
 
 from __future__ import annotations
@@ -27,28 +28,15 @@ from filelock import FileLock, Timeout
 from coldstart import environment, layout
 from coldstart.dvc_cache import Output, drop_damaged
 from coldstart.dvc_command import dvc_batch
+from coldstart.dvc_files import Lock, dvc_config, write_lock
 from coldstart.errors import ArtefactError, ColdstartError, ParamsError, ServiceError
 from coldstart.params import Params, parse_section
 from coldstart.process import run_group
 
-PIPELINE_FILES = ("dvc.yaml", "data.dvc", ".dvcignore")
+PIPELINE_FILES = ("dvc.yaml", ".dvcignore")
 CODE = Path("src/coldstart")
 _PREFIX = "stage-"
 _OWNER = ".owner"
-
-
-class _Lockfile(yaml.SafeDumper):
-    """YAML as dvc writes it: null is empty, nothing is an alias."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-_Lockfile.add_representer(
-    type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "")
-)
-
-Lock = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -57,12 +45,14 @@ class Request:
 
     Attributes:
         params: text of ``params.yaml``.
+        data: text of ``data.dvc``: which version of the data the run reads.
         lock: entries of ``dvc.lock`` by stage name; those of the stages that this one reads.
         run_id: identity of the DAG run, under which the tracking server finds the stage's run.
         files: further files of the workspace, by relative path (for instance a decision).
     """
 
     params: str
+    data: str
     lock: Lock = field(default_factory=dict)
     run_id: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
@@ -78,7 +68,7 @@ class Request:
             return cls(**json.loads(text))
         except (ValueError, TypeError) as error:
             raise ParamsError(
-                f"request: must be JSON with params, lock, run_id, files: {error}"
+                f"request: must be JSON with params, data, lock, run_id, files: {error}"
             ) from None
 
 
@@ -139,10 +129,13 @@ def workspace(project: Path, request: Request) -> Iterator[Path]:
     """Make a folder with ``project``'s pipeline and code and the run's params; remove it after.
 
     Raises:
-        ParamsError: the params are refused.
+        ParamsError: the params or the data are refused.
         ArtefactError: ``project`` lacks a file of the pipeline.
     """
     parse_section(Params, yaml.safe_load(request.params), "params.yaml")
+    data = yaml.safe_load(request.data)
+    if not isinstance(data, dict) or not data.get("outs"):
+        raise ParamsError("request: data must be the text of data.dvc, which has outs")
     root = environment.work()
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / ".lock"):
@@ -157,22 +150,6 @@ def workspace(project: Path, request: Request) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_lock(path: Path, lock: Lock) -> None:
-    """Write a ``dvc.lock`` as dvc itself does, its stages in the order given."""
-    content = {"schema": "2.0", "stages": lock}
-    path.write_text(yaml.dump(content, Dumper=_Lockfile, sort_keys=False), encoding="utf-8")
-
-
-def dvc_config(*, no_scm: bool) -> str:
-    """Text of a ``.dvc/config`` that points at the remote and the cache of this host."""
-    return (
-        "[core]\n    analytics = false\n    check_update = false\n    remote = local\n"
-        + ("    no_scm = true\n" if no_scm else "")
-        + f"[cache]\n    dir = {environment.dvc_cache()}\n"
-        + f"['remote \"local\"']\n    url = {environment.dvc_remote()}\n    verify = true\n"
-    )
-
-
 def _sweep(root: Path) -> None:
     """Remove the folders of tasks that were killed: whoever owns one holds its lock."""
     for folder in root.glob(f"{_PREFIX}*"):
@@ -183,14 +160,13 @@ def _sweep(root: Path) -> None:
 def _fill(folder: Path, project: Path, request: Request) -> None:
     for name in PIPELINE_FILES:
         if not (project / name).exists():
-            raise ArtefactError(
-                f"{project / name}: not found; `coldstart fetch` writes data.dvc, git has the rest"
-            )
+            raise ArtefactError(f"{project / name}: not found; git has it")
         shutil.copyfile(project / name, folder / name)
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
     shutil.copytree(project / CODE, folder / CODE, ignore=ignore)
     shutil.copytree(project / layout.EXPECTATIONS, folder / layout.EXPECTATIONS, ignore=ignore)
     (folder / layout.PARAMS).write_text(request.params, encoding="utf-8")
+    (folder / layout.DATA_PIN).write_text(request.data, encoding="utf-8")
     write_lock(folder / "dvc.lock", request.lock)
     (folder / ".dvc").mkdir()
     (folder / ".dvc" / "config").write_text(dvc_config(no_scm=True), encoding="utf-8")
@@ -252,7 +228,7 @@ def _secure(folder: Path, needed: Sequence[str], request: Request) -> None:
     owners = {
         out["path"]: (out["md5"], s) for s, e in request.lock.items() for out in e.get("outs", [])
     }
-    pinned = yaml.safe_load((folder / "data.dvc").read_text(encoding="utf-8"))["outs"]
+    pinned = yaml.safe_load(request.data)["outs"]
     owners |= {out["path"]: (out["md5"], "coldstart fetch") for out in pinned}
     outputs = [
         Output(path, md5, only)

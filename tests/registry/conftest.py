@@ -124,7 +124,8 @@ def workspace(evaluated: Path, home: Path, tmp_path: Path, monkeypatch: pytest.M
 
 
 def write_lock(folder: Path, algorithm: str) -> None:
-    """A ``dvc.lock`` as if DVC had run the stages there."""
+    """``data.dvc`` and ``dvc.lock`` as if DVC had run the stages there."""
+    (folder / "data.dvc").write_text("outs: [{path: data, md5: x}]")
     before = ("validate", "prepare", "pretrain", f"meta_train@{algorithm}")
     stages = (*before, "combine", "evaluate", "report", "ship")
     lock = {name: {"cmd": name, "outs": [{"path": name, "md5": "0" * 32}]} for name in stages}

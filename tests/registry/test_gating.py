@@ -68,7 +68,7 @@ def test_a_candidate_that_passes_is_registered_promoted_and_recommends(
     assert tags["coldstart.recipe"] == Recipe.load(layout.SHIPPED).digest
 
     packaging.fetch_files(champion, tmp_path / "files")
-    for name in ("dvc.lock", "params.yaml"):
+    for name in ("dvc.lock", "params.yaml", "data.dvc"):
         assert (tmp_path / "files" / name).read_bytes() == (workspace / name).read_bytes()
     kept = json.loads((tmp_path / "files" / "decision.json").read_text())
     assert kept["evidence"]["n_users"] > 0

@@ -26,7 +26,7 @@ def alone(stack: Any, checkout_at: Callable[[Path], Path], tmp_path: Path) -> Al
 
     def compute(run: str, *targets: str) -> dict[str, Any]:
         checkout = checkout_at(tmp_path / run.replace(":", "-"))
-        (checkout / "params.yaml").write_text(stack.airflow().xcom(DAG, run, "configure"))
+        (checkout / "params.yaml").write_text(stack.airflow().xcom(DAG, run, "configure")["params"])
         own = {"PYTHONPATH": str(checkout / "src"), "COLDSTART_TRACKING": "off"}
         place = replace(stack, checkout=checkout, environment={**stack.environment, **own})
         fetched = place.coldstart("fetch")

@@ -54,7 +54,7 @@ def test_stages_run_in_turns_at_two_places_end_as_dvc_repro_does(
     run(places[0], "dvc", "push", "data.dvc")
     remote = str(tmp_path / "remote")
     shutil.move(places[0] / ".coldstart" / "dvc" / "remote", remote)
-    shutil.copyfile(places[0] / "data.dvc", places[1] / "data.dvc")
+    data = (places[0] / "data.dvc").read_text()  # place b never had the data, nor their pin
     lock: dict[str, object] = {}
     for number, stage in enumerate(STAGES):
         here = places[number % 2]
@@ -66,7 +66,7 @@ def test_stages_run_in_turns_at_two_places_end_as_dvc_repro_does(
             "coldstart",
             "work",
             stage,
-            stdin=json.dumps({"params": text, "lock": lock}),
+            stdin=json.dumps({"params": text, "data": data, "lock": lock}),
             COLDSTART_DVC_REMOTE=remote,
             TMPDIR=str(temporary),
         )

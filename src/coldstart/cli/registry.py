@@ -68,7 +68,7 @@ def champion(
     model: Dataset = None,
     files: Annotated[
         Path | None,
-        typer.Option(help="Folder for its dvc.lock, params.yaml, recipe and decision."),
+        typer.Option(help="Folder for its dvc.lock, params.yaml, data.dvc, recipe and decision."),
     ] = None,
 ) -> None:
     """Show what is served; with --files, fetch what reproduces it."""

@@ -22,7 +22,7 @@ def run_key() -> str:
     digest = hashlib.blake2b(digest_size=8)
     params = yaml.safe_load(layout.PARAMS.read_text())
     digest.update(repr(sorted(flatten(params).items())).encode())
-    data = Path("data.dvc")
+    data = layout.DATA_PIN
     digest.update(data.read_bytes() if data.exists() else b"")
     digest.update(code_digest().encode())
     return f"local-{digest.hexdigest()}"

@@ -34,7 +34,7 @@ _REQUIRES = (
 )
 _ENTRY = Path(__file__).with_name("served_entry.py")
 DECISION = "decision.json"
-_REPRODUCES = ("dvc.lock", "params.yaml", RECIPE, DECISION)
+_REPRODUCES = ("dvc.lock", "params.yaml", "data.dvc", RECIPE, DECISION)
 
 
 def pack(folder: Path, decision: Decision) -> None:
@@ -46,8 +46,9 @@ def pack(folder: Path, decision: Decision) -> None:
     _require(layout.SHIPPED / FACTS)
     shutil.copytree(layout.SHIPPED, folder)
     shutil.copyfile(_require(layout.PARAMS), folder / "params.yaml")
-    if Path("dvc.lock").exists():
-        shutil.copyfile(Path("dvc.lock"), folder / "dvc.lock")
+    for name in ("dvc.lock", "data.dvc"):
+        if Path(name).exists():
+            shutil.copyfile(name, folder / name)
     (folder / DECISION).write_text(decision.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from coldstart import environment, layout
 from coldstart.dvc_command import dvc
+from coldstart.dvc_files import Lock, dvc_config
 from coldstart.errors import ColdstartError, ServiceError
 from coldstart.methods import check_all
 from coldstart.params import Params, resolved
@@ -20,7 +21,6 @@ from coldstart.stack.airflow_api import Airflow
 from coldstart.stack.follow import follow
 from coldstart.stack.lifecycle import DAG
 from coldstart.stack.settings import Settings
-from coldstart.workspace import Lock, dvc_config
 
 _UNFINISHED = ("queued", "running")
 _ORDER = ("validate", "prepare", "pretrain", "meta_train", "combine", "evaluate", "report", "ship")
@@ -84,9 +84,9 @@ def _reason(airflow: Airflow, run_id: str, settings: Settings) -> str:
 
 def _conclude(settings: Settings, airflow: Airflow, run_id: str) -> None:
     """Check out the results and print leaderboard, decision and version."""
-    params, lock = _batons(airflow, run_id)
-    folder = results.keep(settings, run_id, params, lock)
-    here = results.check_out(settings, params, lock)
+    run, lock = _batons(airflow, run_id)
+    folder = results.keep(settings, run_id, run, lock)
+    here = results.check_out(settings, run, lock)
     console = Console()
     if here:
         text = (settings.project / layout.LEADERBOARD).read_text(encoding="utf-8")
@@ -100,7 +100,8 @@ def _conclude(settings: Settings, airflow: Airflow, run_id: str) -> None:
     report = settings.site / "reports" / run_id / layout.REPORT.name
     console.print(f"Report: {report}", soft_wrap=True)
     if not here:
-        console.print(f"artifacts/ stays: params.yaml differs from {folder}", soft_wrap=True)
+        text = f"artifacts/ stays: params.yaml or data.dvc differs from what lies in {folder}"
+        console.print(text, soft_wrap=True)
 
 
 def _recommend(settings: Settings) -> None:
@@ -123,10 +124,10 @@ def _registered(airflow: Airflow, run_id: str, decision: Mapping[str, Any]) -> s
     return "nothing; there is no champion yet"
 
 
-def _batons(airflow: Airflow, run_id: str) -> tuple[str, Lock]:
-    """Params and the whole lock of a run, put together from what its tasks returned."""
-    params = str(airflow.xcom(DAG, run_id, "configure"))
-    trained = len(yaml.safe_load(params)["meta_train"]["algorithms"])
+def _batons(airflow: Airflow, run_id: str) -> tuple[results.Run, Lock]:
+    """What a run began with and its whole lock, put together from what its tasks returned."""
+    run = results.Run(**airflow.xcom(DAG, run_id, "configure"))
+    trained = len(yaml.safe_load(run.params)["meta_train"]["algorithms"])
     lock: Lock = {}
     for stage in _ORDER:
         for index in range(trained) if stage == "meta_train" else (-1,):
@@ -134,7 +135,7 @@ def _batons(airflow: Airflow, run_id: str) -> tuple[str, Lock]:
             if baton is None:
                 raise ServiceError(f"run {run_id}: {stage} returned nothing")
             lock |= baton["lock"]
-    return params, lock
+    return run, lock
 
 
 def _say(text: str) -> None:
