@@ -23,6 +23,16 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
+WITHOUT_GIT = "[core]\n    no_scm = true\n"
+"""Of ``.dvc/config.local``."""
+
+
+def has_git(folder: Path) -> bool:
+    """Whether ``folder`` lies in the working tree of a git repository."""
+    here = folder.resolve()
+    return any((place / ".git").exists() for place in (here, *here.parents))
+
+
 def dvc_batch(commands: Sequence[Sequence[str]]) -> list[str]:
     """Arguments of one process that runs several dvc commands until one fails.
 
@@ -34,9 +44,14 @@ def dvc_batch(commands: Sequence[Sequence[str]]) -> list[str]:
 def dvc(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
     """Run ``dvc ARGUMENTS`` in ``cwd`` and return its standard output.
 
+    A checkout without git (an unpacked archive), which dvc refuses, is first configured to be one.
+
     Raises:
         ServiceError: dvc exits non-zero; carries the last lines of what it said.
     """
+    local = cwd / ".dvc" / "config.local"
+    if local.parent.is_dir() and not (local.exists() or has_git(cwd)):
+        local.write_text(WITHOUT_GIT, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=cwd,

@@ -45,7 +45,7 @@ def small(params: dict[str, Any], source: Path) -> dict[str, Any]:
 
 
 def make_checkout(folder: Path, source: Path) -> Path:
-    """A copy of the project, as a clone would be, whose params name the tiny dataset."""
+    """A copy of the project, as an archive without git is, whose params name the tiny dataset."""
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
     folder.mkdir(parents=True)
     for part in PARTS:
@@ -55,8 +55,7 @@ def make_checkout(folder: Path, source: Path) -> Path:
         else:
             shutil.copyfile(origin, folder / part)
     (folder / ".dvc").mkdir()
-    config = (ROOT / ".dvc" / "config").read_text()
-    (folder / ".dvc" / "config").write_text(config.replace("[core]", "[core]\n    no_scm = true"))
+    shutil.copyfile(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
     params = small(yaml.safe_load((folder / "params.yaml").read_text()), source)
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     return folder

@@ -11,7 +11,7 @@ import yaml
 from rich.console import Console
 
 from coldstart import environment, layout
-from coldstart.dvc_command import dvc
+from coldstart.dvc_command import dvc, has_git
 from coldstart.dvc_files import Lock, dvc_config
 from coldstart.errors import ColdstartError, ServiceError
 from coldstart.methods import check_all
@@ -54,7 +54,7 @@ def provide_data(settings: Settings, params: Params) -> None:
     if settings.home != settings.project / ".coldstart" or environment.DVC_REMOTE.text():
         # the checkout's own commands then need the same remote and cache as the workers
         local = settings.project / ".dvc" / "config.local"
-        local.write_text(dvc_config(no_scm=False), encoding="utf-8")
+        local.write_text(dvc_config(no_scm=not has_git(settings.project)), encoding="utf-8")
     from coldstart.intake.fetch import fetch
 
     fetch(params.data, settings.project)
