@@ -72,7 +72,7 @@ def configure() -> None:
 @contextmanager
 def host_lock(name: str) -> Iterator[None]:
     """Hold a lock that all processes with this ``COLDSTART_HOME`` share."""
-    home().mkdir(parents=True, exist_ok=True)
+    home().mkdir(mode=0o700, parents=True, exist_ok=True)  # the database is its owner's alone
     with FileLock(home() / f"{name}.lock", timeout=120):
         yield
 

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import IO
 
 import httpx
 import psutil
 
 from coldstart.errors import ServiceError
+from coldstart.registry import store
 from coldstart.stack import processes
 from coldstart.stack.airflow_api import Airflow
 from coldstart.stack.ports import require_free
@@ -44,23 +46,17 @@ def start(settings: Settings) -> bool:
         return False
     processes.end(settings.home)
     require_free(settings.host, settings.ports())
-    for folder in (settings.site, settings.log.parent, settings.airflow_home):
+    settings.site.mkdir(parents=True, exist_ok=True)
+    for folder in (settings.log.parent, settings.airflow_home, store.home()):
         folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)  # databases, keys, and logs that may name people
     docs = settings.site / "data-docs"
     if not docs.is_symlink():
         docs.symlink_to(Path("..") / "data-docs")
     environment = settings.environment()
     with settings.log.open("ab") as log:
         _migrate(settings, environment, log)
-        subprocess.Popen(
-            [sys.executable, "-m", _SUPERVISOR],
-            cwd=settings.project,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        _supervise(settings, environment, log)
     return True
 
 
@@ -107,14 +103,26 @@ def stop(settings: Settings) -> int:
     return processes.end(settings.home)
 
 
-def _migrate(settings: Settings, environment: dict[str, str], log: object) -> None:
+def _supervise(settings: Settings, environment: dict[str, str], log: IO[bytes]) -> None:
+    subprocess.Popen(
+        [sys.executable, "-m", _SUPERVISOR],
+        cwd=settings.project,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+
+
+def _migrate(settings: Settings, environment: dict[str, str], log: IO[bytes]) -> None:
     done = settings.airflow_home / f"migrated-{version('apache-airflow')}"
-    if done.exists():
+    if done.exists() and settings.database.exists() and settings.database.stat().st_size > 0:
         return
     migration = subprocess.run(
         [sys.executable, "-m", "airflow", "db", "migrate"],
         env=environment,
-        stdout=log,  # type: ignore[call-overload]
+        stdout=log,
         stderr=log,
         check=False,
     )

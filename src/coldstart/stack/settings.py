@@ -83,6 +83,11 @@ class Settings:
         """Folder of Airflow's database and logs."""
         return self.home / "airflow"
 
+    @property
+    def database(self) -> Path:
+        """Airflow's database."""
+        return self.airflow_home / "airflow.db"
+
     def ports(self) -> dict[str, int]:
         """Port by the variable that changes it."""
         return {
@@ -139,7 +144,7 @@ def _airflow(settings: Settings, kept: dict[str, str]) -> dict[str, str]:
             "simple_auth_manager_users": f"{USER}:admin",
             "simple_auth_manager_passwords_file": home / "passwords.json",
         },
-        "database": {"sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}"},
+        "database": {"sql_alchemy_conn": f"sqlite:///{settings.database}"},
         "api": {
             "host": settings.host,
             "port": settings.airflow_port,
