@@ -79,11 +79,14 @@ ERROR_FILE = Variable(
 STACK = Variable(
     "COLDSTART_STACK", "", "mark of the processes of a stack, which sets it: the stack's home"
 )
+SERVICE = Variable(
+    "COLDSTART_SERVICE", "", "mark of the processes of one service, which its stack sets: its name"
+)
 
 ALL = (
     HOME, PROJECT, WORK, HOST, AIRFLOW_PORT, MLFLOW_PORT, REPORTS_PORT, PARALLELISM, GPU_SLOTS,
     DVC_REMOTE, DVC_CACHE, TRACKING_URI, TRACKING, RUN_KEY, REVISION, REPORTS_URL, ERROR_FILE,
-    STACK,
+    STACK, SERVICE,
 )  # fmt: skip
 
 

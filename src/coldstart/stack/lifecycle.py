@@ -16,20 +16,22 @@ import psutil
 
 from coldstart.errors import ServiceError
 from coldstart.registry import store
-from coldstart.stack import processes
+from coldstart.stack import processes, supervisor
 from coldstart.stack.airflow_api import Airflow
 from coldstart.stack.ports import require_free
 from coldstart.stack.settings import USER, Settings
+from coldstart.stack.watch import last_lines
 
 DAG = "coldstart_train"
-_SUPERVISOR = "coldstart.stack.supervisor"
+_STARTED: list[subprocess.Popen[bytes]] = []
+"""Supervisors of this process; one must not be collected while it runs."""
 
 
 def is_up(settings: Settings) -> bool:
     """Whether the stack of this home has its supervisor."""
     for process in processes.of_stack(settings.home):
         try:
-            if _SUPERVISOR in process.cmdline():
+            if supervisor.MODULE in process.cmdline():
                 return True
         except (OSError, psutil.Error):
             continue
@@ -68,10 +70,11 @@ def wait_until_ready(settings: Settings, *, seconds: float = 180.0) -> Airflow:
     """
     deadline = time.monotonic() + seconds
     airflow = Airflow(settings.airflow_url, USER, settings.password())
-    _until(lambda: _answers(f"{settings.airflow_url}/api/v2/version"), settings, deadline)
-    _until(lambda: airflow.has_dag(DAG), settings, deadline)
-    _until(lambda: airflow.is_scheduling(), settings, deadline)
-    _until(lambda: _answers(f"{settings.mlflow_url}/health"), settings, deadline)
+    address = f"{settings.airflow_url}/api/v2/version"
+    _until(lambda: _answers(address), "api-server", settings, deadline)
+    _until(lambda: airflow.has_dag(DAG), "dag-processor", settings, deadline)
+    _until(airflow.is_scheduling, "scheduler", settings, deadline)
+    _until(lambda: _answers(f"{settings.mlflow_url}/health"), "mlflow", settings, deadline)
     airflow.set_pool("gpu", settings.gpu_slots, "Trainings at once: one per GPU.")
     return airflow
 
@@ -95,7 +98,7 @@ def attend(settings: Settings) -> None:
         return
     finally:
         stop(settings)
-    raise ServiceError(f"a service ended:\n{_tail(settings)}")
+    raise ServiceError(f"a service ended:\n{_tail(settings.log)}")
 
 
 def stop(settings: Settings) -> int:
@@ -104,8 +107,8 @@ def stop(settings: Settings) -> int:
 
 
 def _supervise(settings: Settings, environment: dict[str, str], log: IO[bytes]) -> None:
-    subprocess.Popen(
-        [sys.executable, "-m", _SUPERVISOR],
+    started = subprocess.Popen(
+        supervisor.command(settings),
         cwd=settings.project,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -113,6 +116,7 @@ def _supervise(settings: Settings, environment: dict[str, str], log: IO[bytes]) 
         stderr=log,
         start_new_session=True,
     )
+    _STARTED.append(started)
 
 
 def _migrate(settings: Settings, environment: dict[str, str], log: IO[bytes]) -> None:
@@ -127,16 +131,19 @@ def _migrate(settings: Settings, environment: dict[str, str], log: IO[bytes]) ->
         check=False,
     )
     if migration.returncode != 0:
-        raise ServiceError(f"airflow db migrate failed:\n{_tail(settings)}")
+        raise ServiceError(f"airflow db migrate failed:\n{_tail(settings.log)}")
     done.touch()
 
 
-def _until(condition: Callable[[], bool], settings: Settings, deadline: float) -> None:
+def _until(
+    condition: Callable[[], bool], service: str, settings: Settings, deadline: float
+) -> None:
     while not condition():
         if not is_up(settings):
-            raise ServiceError(f"a service ended while the stack started:\n{_tail(settings)}")
+            raise ServiceError(f"a service ended while the stack started:\n{_tail(settings.log)}")
         if time.monotonic() > deadline:
-            raise ServiceError(f"the stack did not get ready in time:\n{_tail(settings)}")
+            log = _tail(settings.service_log(service))
+            raise ServiceError(f"{service} did not get ready in time:\n{log}")
         time.sleep(0.3)
 
 
@@ -147,6 +154,5 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _tail(settings: Settings) -> str:
-    lines = settings.log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join([*lines[-25:], f"(all of it: {settings.log})"])
+def _tail(log: Path) -> str:
+    return f"{last_lines(log)}(all of it: {log})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -41,6 +42,14 @@ def end(home: Path, *, patience: float = 15.0) -> int:
     return len(first)
 
 
+def end_all(found: Sequence[psutil.Process], *, patience: float) -> None:
+    """Ask processes to end, and kill those that have not after ``patience`` seconds."""
+    _signal(found, force=False)
+    _, left = psutil.wait_procs(found, timeout=patience)
+    _signal(left, force=True)
+    psutil.wait_procs(left, timeout=5)
+
+
 def _parent(process: psutil.Process) -> int:
     try:
         return process.ppid()
@@ -48,7 +57,7 @@ def _parent(process: psutil.Process) -> int:
         return 0
 
 
-def _signal(processes: list[psutil.Process], *, force: bool) -> None:
+def _signal(processes: Sequence[psutil.Process], *, force: bool) -> None:
     for process in processes:
         try:
             process.kill() if force else process.terminate()

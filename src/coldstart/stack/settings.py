@@ -75,8 +75,12 @@ class Settings:
 
     @property
     def log(self) -> Path:
-        """What the services print."""
+        """What starting prints, and why the stack ended; each service has a log beside it."""
         return self.home / "logs" / "stack.log"
+
+    def service_log(self, name: str) -> Path:
+        """What a service prints."""
+        return self.log.with_name(f"{name}.log")
 
     @property
     def airflow_home(self) -> Path:

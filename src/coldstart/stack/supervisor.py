@@ -1,19 +1,21 @@
-"""The process above all services: starts them, and ends them together.
+"""The process above all services: supervisord, which knows its children by pid.
 
-Run as ``python -m coldstart.stack.supervisor``, in the environment that
-:meth:`coldstart.stack.settings.Settings.environment` makes.
+A service that dies runs again at once; one that does not stay up ends the stack, which says so in
+its log. Without the supervisor its services end too (:mod:`coldstart.stack.watch`).
 """
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-
-from honcho.manager import Manager
+from collections.abc import Mapping
+from pathlib import Path
 
 from coldstart.registry.store import server_arguments
 from coldstart.stack.settings import Settings
+
+MODULE = "supervisor.supervisord"
+_PYTHON = (sys.executable, "-m")
 
 
 def services(settings: Settings) -> dict[str, list[str]]:
@@ -21,29 +23,63 @@ def services(settings: Settings) -> dict[str, list[str]]:
 
     There is no triggerer: nothing here defers (an approval waits in the database).
     """
-    host, python = settings.host, [sys.executable, "-m"]
-    airflow = [*python, "airflow"]
+    host = settings.host
+    airflow = [*_PYTHON, "airflow"]
     return {
         "api-server": [*airflow, "api-server", "--workers", "1"],
         "scheduler": [*airflow, "scheduler", "--skip-serve-logs"],  # the UI reads them from disk
         "dag-processor": [*airflow, "dag-processor"],
-        "mlflow": [*python, "mlflow", "server", *server_arguments(host, settings.mlflow_port)],
+        "mlflow": [*_PYTHON, "mlflow", "server", *server_arguments(host, settings.mlflow_port)],
         "reports": [
-            *(*python, "http.server", str(settings.reports_port)),
+            *(*_PYTHON, "http.server", str(settings.reports_port)),
             *("--bind", host, "--directory", str(settings.site)),
         ],
     }
 
 
-def main() -> int:
-    """Run until TERM, or until one of the services ends; then end the others too."""
-    settings = Settings.from_environment()
-    manager = Manager()
-    for name, command in services(settings).items():
-        manager.add_process(name, "exec " + shlex.join(command), env=dict(os.environ), quiet=False)
-    manager.loop()
-    return int(manager.returncode or 0)
+def command(settings: Settings) -> list[str]:
+    """Command line of the supervisor; writes its configuration."""
+    path = settings.home / "supervisord.conf"
+    path.write_text(configuration(settings), encoding="utf-8")
+    return [*_PYTHON, MODULE, "--nodaemon", "--configuration", str(path)]
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def configuration(settings: Settings) -> str:
+    """Text of ``supervisord.conf``."""
+    logs, wrapped = settings.log.parent, [*_PYTHON, "coldstart.stack.service"]
+    sections: dict[str, Mapping[str, object]] = {
+        "supervisord": {
+            "nodaemon": "true",
+            "silent": "true",
+            "logfile": logs / "supervisord.log",
+            "pidfile": settings.home / "supervisord.pid",
+            "childlogdir": logs,
+        }
+    }
+    for name, line in services(settings).items():
+        sections[f"program:{name}"] = {
+            "command": shlex.join([*wrapped, name, *line]),
+            "autorestart": "true",
+            "startsecs": 5,
+            "startretries": 3,
+            "stopasgroup": "true",
+            "killasgroup": "true",
+            "stopwaitsecs": 15,
+            **_log(settings.service_log(name)),
+        }
+    # one group: they are asked to end together, not one after another
+    sections["group:stack"] = {"programs": ",".join(services(settings))}
+    sections["eventlistener:watch"] = {
+        "command": shlex.join([*_PYTHON, "coldstart.stack.watch"]),
+        "events": "PROCESS_STATE_FATAL",
+    }
+    lines = []
+    for section, options in sections.items():
+        lines.append(f"[{section}]")
+        lines += [f"{key} = {str(value).replace('%', '%%')}" for key, value in options.items()]
+    return "\n".join([*lines, ""])
+
+
+def _log(path: Path) -> dict[str, object]:
+    size = {"stdout_logfile_maxbytes": "20MB", "stdout_logfile_backups": 2}
+    return {"stdout_logfile": path, "redirect_stderr": "true", **size}
