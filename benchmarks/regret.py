@@ -115,7 +115,11 @@ def page(found: pd.DataFrame, summary: Summary) -> str:
             much = int((lost > MUCH).sum())
             lines.append(f"| {choice} | {lost.mean():.2%} | {lost.max():.2%} | {much} of {n} |")
     command = f"python benchmarks/regret.py --seeds {n}"
-    return "\n".join([*lines, "", f"Made by `{command}`.", ""])
+    peers = (
+        "Peers of other libraries are no methods of a run, so none can be chosen; beside the best "
+        "they are on [lists](lists.md)."
+    )
+    return "\n".join([*lines, "", peers, "", f"Made by `{command}`.", ""])
 
 
 def main() -> None:
