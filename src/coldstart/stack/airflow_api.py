@@ -10,6 +10,9 @@ import httpx
 
 from coldstart.errors import ServiceError
 
+ATTEMPTS = 9
+"""Within 40 seconds, in which a server that was killed runs again."""
+
 
 class Airflow:
     """A client that logs in by itself."""
@@ -82,21 +85,21 @@ class Airflow:
     def _call(
         self, method: str, path: str, body: Any = None, *, missing: bool = False, **query: Any
     ) -> dict[str, Any] | None:
-        """One call, tried again while the server is busy; None where ``missing`` is allowed."""
-        for attempt in range(5):
+        """One call, tried again while the server is away or busy; None where ``missing`` may be."""
+        for attempt in range(ATTEMPTS):
             try:
                 answer = self._authorised(method, path, body, query)
             except httpx.TransportError as error:
-                if attempt == 4:
+                if attempt == ATTEMPTS - 1:
                     raise ServiceError(f"Airflow at {self._http.base_url}: {error}") from error
             else:
                 if missing and answer.status_code == 404:
                     return None
                 if answer.is_success:
                     return dict(answer.json()) if answer.content else {}
-                if answer.status_code < 500 or attempt == 4:
+                if answer.status_code < 500 or attempt == ATTEMPTS - 1:
                     raise ServiceError(f"Airflow: {method} {path}: {_detail(answer)}")
-            time.sleep(0.5 * 2**attempt)
+            time.sleep(min(0.5 * 2**attempt, 8.0))
         raise AssertionError
 
     def _authorised(self, method: str, path: str, body: Any, query: Any) -> httpx.Response:
