@@ -1,7 +1,7 @@
 """Every environment variable that the program reads: name, default, meaning.
 
 An empty variable counts as unset. What one machine needs has a default; many machines only set
-these (``docs/operations.md`` has the same table, and a test compares them).
+these. ``docs/operations.md`` has a table of those that a person sets.
 """
 
 from __future__ import annotations
